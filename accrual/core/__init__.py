@@ -1,0 +1,1 @@
+"""The compiled core: no I/O, no clock, no field names."""

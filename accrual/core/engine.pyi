@@ -1,0 +1,161 @@
+from collections.abc import Callable
+from typing import Any, Final, SupportsFloat, SupportsIndex
+
+from numpy import float64, int32, int64
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+TIERS: Final[dict[str, int]]
+LAWS: Final[dict[str, int]]
+NEVER: Final[int]
+INSTANT_LIMIT: Final[int]
+SCORED_LIMIT: Final[int]
+LATE: Final[dict[str, int]]
+EARLY: Final[dict[str, int]]
+RESUMED: Final[dict[str, int]]
+TOTAL: Final[dict[str, int]]
+
+def tier(name: str | None = None) -> str: ...
+
+@disjoint_base
+class Detector:
+    def __init__(
+        self,
+        *,
+        law: str,
+        window: int = 0,
+        min_samples: int = 0,
+        pause: int = 0,
+        floor: float = 1.0,
+        scale: float = 0.0,
+    ) -> None: ...
+    @property
+    def parameters(self) -> tuple[Any, ...]: ...
+    @property
+    def memory(self) -> int: ...
+    @property
+    def min_samples(self) -> int: ...
+    def level(self, z: float) -> float: ...
+    def inverse(self, level: float) -> float: ...
+
+@disjoint_base
+class Peer:
+    def __init__(self, compiled: Detector, threshold: float, clock: Callable[[], int]) -> None: ...
+    @property
+    def compiled(self) -> Detector: ...
+    @property
+    def threshold(self) -> float: ...
+    @threshold.setter
+    def threshold(self, threshold: SupportsFloat) -> None: ...
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def ignored(self) -> int: ...
+    @property
+    def clock_steps(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def unlearned(self) -> int: ...
+    @property
+    def last(self) -> int | None: ...
+    @property
+    def samples(self) -> int: ...
+    def reset(self) -> None: ...
+    def heartbeat(
+        self,
+        now: SupportsIndex | None = None,
+        sequence: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
+    ) -> bool: ...
+    def level(self, now: SupportsIndex | None = None) -> float: ...
+    def suspected(self, now: SupportsIndex | None = None, threshold: float | None = None) -> bool: ...
+    def deadline(self, threshold: float | None = None) -> int | None: ...
+
+def every_heartbeat_counts(
+    arrivals: NDArray[int64], sequence: NDArray[int64] | None, epoch: NDArray[int64] | None
+) -> bool: ...
+def accept_all(
+    arrivals: NDArray[int64],
+    sequence: NDArray[int64] | None,
+    epoch: NDArray[int64] | None,
+    chain: NDArray[int64],
+    starts: NDArray[int64],
+    state: NDArray[int64],
+    latest: NDArray[int64],
+) -> tuple[int, int, int, int, int]: ...
+def levels(
+    detector: Detector, chain: NDArray[int64], start: int, low: int, high: int, out: NDArray[float64]
+) -> int: ...
+def states(
+    detector: Detector,
+    chain: NDArray[int64],
+    start: int,
+    low: int,
+    high: int,
+    samples: NDArray[int32],
+    total: NDArray[int64],
+    denominators: NDArray[float64],
+) -> int: ...
+def levels_at(
+    detector: Detector,
+    samples: NDArray[int32],
+    total: NDArray[int64],
+    denominators: NDArray[float64],
+    state: NDArray[int64],
+    elapsed: NDArray[int64],
+    out: NDArray[float64],
+) -> None: ...
+def latenesses(
+    detector: Detector,
+    samples: NDArray[int32],
+    total: NDArray[int64],
+    denominators: NDArray[float64],
+    state: NDArray[int64],
+    elapsed: NDArray[int64],
+    out: NDArray[float64],
+) -> None: ...
+def timeouts(
+    detector: Detector,
+    samples: NDArray[int32],
+    total: NDArray[int64],
+    denominators: NDArray[float64],
+    z: float,
+    out: NDArray[int64],
+) -> None: ...
+def fixed_points(
+    detector: Detector,
+    samples: NDArray[int32],
+    total: NDArray[int64],
+    denominators: NDArray[float64],
+    locations: NDArray[int64],
+    scales: NDArray[int64],
+) -> None: ...
+
+@disjoint_base
+class Tally:
+    def __init__(
+        self,
+        z: NDArray[float64],
+        late: NDArray[int64],
+        early: NDArray[int64],
+        resumed: NDArray[int64],
+        whole: NDArray[int64],
+        cells: NDArray[int32],
+        elapsed: int,
+        previous: float,
+    ) -> None: ...
+    @property
+    def previous(self) -> float: ...
+    @property
+    def elapsed(self) -> int: ...
+    def finish(self) -> None: ...
+    def add(
+        self,
+        detector: Detector,
+        samples: NDArray[int32],
+        total: NDArray[int64],
+        denominators: NDArray[float64],
+        state: NDArray[int64] | None,
+        interval: NDArray[int64],
+    ) -> int: ...

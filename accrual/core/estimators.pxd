@@ -1,0 +1,141 @@
+# cython: cdivision=True
+# Directives hold for one file: without cdivision here, bodies inlined elsewhere would keep a zero-division branch.
+"""The estimators: heartbeats -> (location, scale). Push and read of each, one body each.
+
+Every estimator so far is read through three numbers, n, sum and a denominator:
+
+    z(elapsed) = (n * (elapsed - pause) - sum) / denominator
+    location   = sum / n + pause,   scale = denominator / n
+
+A constant is a window that never learns: n = 1, sum = 0, denominator = scale.
+"""
+
+from libc.math cimport sqrt
+from libc.stdint cimport INT64_MAX, int64_t
+
+cdef extern from "window.h" nogil:
+    ctypedef unsigned long long u128  # unsigned __int128: the C compiler knows
+    u128 square(int64_t x)
+    double exact_spread(int64_t n, int64_t sum, u128 squares)
+    double exact_numerator(int64_t n, int64_t sum, int64_t elapsed, int64_t pause)
+    int64_t exact_mean_fixed(int64_t n, int64_t sum, int bits)
+
+cdef enum estimator_kind:
+    CONSTANT
+    WINDOW
+
+ctypedef struct estimator:  # parameters; they never change
+    estimator_kind kind
+    int64_t window       # intervals that count at most
+    int64_t min_samples  # intervals below which there is no level
+    int64_t pause        # ns
+    double floor         # smallest scale, ns, at least 1
+    double scale         # of a constant, ns
+    u128 squares_limit   # sums of squares stay below it, so that n * squares fits 128 bits
+
+ctypedef struct sums:  # what the window knows of its intervals
+    int64_t n
+    int64_t sum
+    u128 squares
+
+cdef extern from *:
+    """
+    /* 2^62 ns = 146 years: two of them, and any difference of instants, fit int64. */
+    #define SUM_LIMIT (1LL << 62)
+    /* Fixed point of the sums behind the quality of service: 2^-8 ns = 4 ps. */
+    #define FIXED_BITS 8
+    #define FIXED_LIMIT (1LL << 54)
+    """
+    const int64_t SUM_LIMIT, FIXED_LIMIT
+    const int FIXED_BITS
+
+
+cdef inline sums nothing_known(const estimator *e) noexcept nogil:
+    cdef sums w
+    w.n = 1 if e.kind == CONSTANT else 0
+    w.sum = 0
+    w.squares = 0
+    return w
+
+
+cdef inline bint learn(const estimator *e, sums *w, int64_t interval, int64_t oldest) noexcept nogil:
+    """Take in an interval (>= 0); `oldest` is the one that leaves a full window.
+
+    False, and nothing changes, where the sums would outgrow their bits: at a window that spans 146 years, or at
+    intervals whose squares do (the 1,000 of a window may be 106 days each, one alone 18 years).
+    """
+    cdef int64_t n = w.n, total = w.sum
+    cdef u128 squares = w.squares
+    if e.kind == CONSTANT:
+        return True
+    if n == e.window:
+        n -= 1
+        total -= oldest
+        squares -= square(oldest)
+    if interval >= SUM_LIMIT - total or square(interval) >= e.squares_limit - squares:
+        return False
+    w.n = n + 1
+    w.sum = total + interval
+    w.squares = squares + square(interval)
+    return True
+
+
+cdef inline bint known(const estimator *e, int64_t n) noexcept nogil:
+    return n >= e.min_samples
+
+
+cdef inline double denominator(const estimator *e, const sums *w) noexcept nogil:
+    """n * scale in ns, where scale = max(deviation, floor); at least 1, so nothing divides by zero."""
+    cdef double deviation, least
+    if e.kind == CONSTANT:
+        return e.scale
+    deviation = sqrt(exact_spread(w.n, w.sum, w.squares))
+    least = <double> (w.n if w.n else 1) * e.floor
+    return deviation if deviation > least else least
+
+
+cdef inline double lateness(const estimator *e, int64_t n, int64_t total, double denominator,
+                            int64_t elapsed) noexcept nogil:
+    """z: how late, in units of scale; never falls while elapsed rises."""
+    return exact_numerator(n, total, elapsed, e.pause) / denominator
+
+
+cdef inline int64_t first_elapsed(const estimator *e, int64_t n, int64_t total, double denominator,
+                                  double z) noexcept nogil:
+    """The first whole ns >= 0 whose lateness is >= z; INT64_MAX where there is none within 146 years.
+
+    A guess in doubles, then a bisection round it: the answer is exact whatever the guess.
+    """
+    cdef double guess = e.pause + (total + z * denominator) / n
+    cdef int64_t low, high, middle, margin
+    if not guess < SUM_LIMIT:
+        return INT64_MAX
+    if guess < 0:
+        guess = 0
+    margin = 2 + <int64_t> (guess * 1e-15)
+    low = <int64_t> guess - margin
+    high = <int64_t> guess + margin
+    while low >= 0 and lateness(e, n, total, denominator, low) >= z:
+        margin *= 2
+        high = low
+        low -= margin
+    while high <= SUM_LIMIT and not lateness(e, n, total, denominator, high) >= z:
+        margin *= 2
+        low = high
+        high += margin
+    if high > SUM_LIMIT:
+        return INT64_MAX
+    if low < -1:
+        low = -1
+    while high - low > 1:  # z is not yet reached at low (or low is -1), and is at high
+        middle = low + (high - low) // 2
+        if lateness(e, n, total, denominator, middle) >= z:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+cdef inline int64_t location_fixed(const estimator *e, int64_t n, int64_t total) noexcept nogil:
+    """The location in units of 2^-8 ns, rounded down."""
+    return exact_mean_fixed(n, total, FIXED_BITS) + (e.pause << FIXED_BITS)

@@ -1,0 +1,78 @@
+"""Computes ``special_tables.h`` from definitions, with mpmath; nothing imports this at run time.
+
+``python accrual/core/make_tables.py`` rewrites the header; a test runs it and compares.
+
+The normal level, -log10 of the upper tail, as polynomials:
+
+* cells: for |z| <= 8, one row for each cell of width 1/32, degree 7 in t = 32 z - k, |t| <= 1/2. A row of
+  eight doubles is one cache line; interpolation at Chebyshev nodes is within a hair of the best polynomial.
+* far tail: for z > 8, level * ln 10 = z^2/2 + ln z + P(1/z^2), degree 9.
+"""
+
+from pathlib import Path
+
+import mpmath as mp
+
+CELL, EDGE, DEGREE, FAR_DEGREE = 32, 8, 7, 9
+LN10 = mp.log(10)
+
+
+def normal_level(z):
+    """-log10 of the probability that a standard normal variable exceeds z."""
+    tail = mp.erfc(abs(z) / mp.sqrt(2)) / 2
+    return -(mp.log(tail) if z >= 0 else mp.log1p(-tail)) / LN10
+
+
+def far_rest(w):
+    """What z^2/2 + ln z leaves of the level * ln 10, as a function of w = 1/z^2."""
+    if w == 0:
+        return mp.log(2 * mp.pi) / 2
+    z = 1 / mp.sqrt(w)
+    return -mp.log(mp.erfc(z / mp.sqrt(2)) / 2) - z * z / 2 - mp.log(z)
+
+
+def interpolate(function, low, high, degree):
+    """Coefficients, constant first, in x = (2 u - low - high) / (high - low), from Chebyshev nodes of [low, high]."""
+    count = degree + 1
+    nodes = [mp.cos(mp.pi * (mp.mpf(2 * k + 1) / (2 * count))) for k in range(count)]
+    values = [function((low + high) / 2 + (high - low) / 2 * x) for x in nodes]
+    vandermonde = mp.matrix([[x**j for j in range(count)] for x in nodes])
+    return list(mp.lu_solve(vandermonde, mp.matrix(values)))
+
+
+def cell_row(k):
+    """The eight coefficients in t of the cell round z = k/32."""
+    centre = mp.mpf(k) / CELL
+    half = mp.mpf(1) / (2 * CELL)
+    return [c * 2**j for j, c in enumerate(interpolate(normal_level, centre - half, centre + half, DEGREE))]
+
+
+def far_row():
+    """The ten coefficients in w = 1/z^2 of the far tail, which begins at z = 8."""
+    high = mp.mpf(1) / (EDGE * EDGE - 1)  # a little beyond the edge, so that z = 8 lies well inside
+    in_x = interpolate(far_rest, mp.mpf(0), high, FAR_DEGREE)
+    in_w = [mp.mpf(0)] * (FAR_DEGREE + 1)
+    for i, c in enumerate(in_x):  # x = 2 w / high - 1
+        for j in range(i + 1):
+            in_w[j] += c * mp.binomial(i, j) * (2 / high) ** j * (-1) ** (i - j)
+    return in_w
+
+
+def header():
+    """The text of ``special_tables.h``."""
+    with mp.workdps(60):
+
+        def row(numbers):
+            return "{" + ", ".join(float(x).hex() for x in numbers) + "}"
+
+        cells = ",\n".join("    " + row(cell_row(k)) for k in range(-EDGE * CELL, EDGE * CELL + 1))
+        return (
+            "/* Made by make_tables.py with mpmath; do not edit. */\n"
+            f"static const double normal_cells[{2 * EDGE * CELL + 1}][{DEGREE + 1}] "
+            f"__attribute__((aligned(64))) = {{\n{cells}}};\n"
+            f"static const double normal_far[{FAR_DEGREE + 1}] = {row(far_row())};\n"
+        )
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("special_tables.h").write_text(header())
