@@ -1,0 +1,432 @@
+"""Recording real heartbeats: a sender process, a receiver in this one, and whatever disturbs the two.
+
+The recorder owns everything that it starts. It ends by count, by duration or by a signal, keeps in each case what has
+arrived, and its children end with it even when it is killed (see `accrual.traces.disturb.Child`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import math
+import os
+import platform
+import secrets
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from accrual.traces import disturb as disturbances
+from accrual.traces import wire
+from accrual.traces.disturb import Child, Disturbance
+from accrual.traces.trace import Trace, TraceError
+
+_LOOK_UP: Final = 0.2
+"""How long a silent line may keep the recorder from noticing a signal, its own end or its sender's [s]."""
+
+_TELL: Final = 0.5
+"""Time between two reports of progress [s]."""
+
+
+class _Log:
+    """What has arrived so far, and what was not for us.
+
+    Parameters
+    ----------
+    epoch : int, optional
+        The boot id of our own sender; no other counts. Without it the peer is the host that sent the first heartbeat:
+        it may restart with another boot id, other hosts do not count.
+    """
+
+    def __init__(self, epoch: int | None) -> None:
+        self._own_epoch = epoch
+        self._peer: str | None = None
+        self.period: float | None = None
+        self.malformed = self.foreign = 0
+        self.arrivals, self.sequence, self.sent, self.epoch = (array("q") for _ in range(4))
+
+    def take(self, datagram: wire.Datagram) -> None:
+        """Append the heartbeat, or count why not."""
+        heartbeat = wire.decode(datagram.data)
+        if heartbeat is None:
+            self.malformed += 1
+        elif not self._expects(heartbeat, datagram.host):
+            self.foreign += 1
+        else:
+            self.period = heartbeat.period / 1e9
+            self.arrivals.append(datagram.arrival)
+            self.sequence.append(heartbeat.sequence)
+            self.sent.append(heartbeat.sent)
+            self.epoch.append(heartbeat.epoch)
+
+    def _expects(self, heartbeat: wire.Heartbeat, host: str) -> bool:
+        if self._own_epoch is not None:
+            return heartbeat.epoch == self._own_epoch
+        self._peer = self._peer or host
+        return host == self._peer
+
+    def trace(self, **about: Any) -> Trace:
+        """Turn it into a trace; the sender's clock is ours if the sender is."""
+        sent = {"sent_remote" if self._own_epoch is None else "sent": self.sent}
+        ignored = {"ignored_malformed": self.malformed, "ignored_foreign": self.foreign}
+        return Trace(self.arrivals, self.sequence, epoch=self.epoch, period=self.period, **sent, **about, **ignored)
+
+
+def record(
+    out: str | os.PathLike[str],
+    *,
+    period: float = 0.01,
+    count: int | None = None,
+    duration: float | None = None,
+    disturb: Sequence[Disturbance] = (),
+    seed: int | None = None,
+    listen: tuple[str, int] | None = None,
+    title: str | None = None,
+    force: bool = False,
+    progress: Callable[[int, float], None] | None = None,
+) -> Trace:
+    """Record heartbeats as they really arrive, and write them to a file.
+
+    A sender is started as a process of its own, and its heartbeats come over the loopback interface; the trace's `sent`
+    is on the receiver's clock, as all processes of a machine share CLOCK_MONOTONIC. With `listen`, heartbeats are
+    awaited from ``accrual send`` elsewhere, and their sending times are `sent_remote`.
+
+    Arrivals are the kernel's where it stamps them (see `accrual.traces.wire.Receiver`). Datagrams that are no heartbeat
+    or another sender's are counted in ``about`` and otherwise ignored. Recording ends when `count` or `duration` is
+    reached, when the own sender ends, or by SIGINT (Ctrl-C), SIGTERM or SIGHUP, which do nothing else meanwhile (in the
+    main thread; in another, signals are not its business). What has arrived is written in each case.
+
+    Parameters
+    ----------
+    out : path
+        The file, ``.parquet``, ``.csv`` or ``.csv.gz``. Whether it can be written is tried before anything starts.
+    period : float
+        Sending interval of the own sender, s.
+    count : int, optional
+        Heartbeats to record.
+    duration : float, optional
+        Time to record, s.
+    disturb : sequence of Disturbance
+        What disturbs the own sender, see `accrual.traces.disturb`.
+    seed : int, optional
+        Seed of the disturbances, at least 0; drawn if not given, and part of the ``command`` in ``about``.
+    listen : tuple of str and int, optional
+        Address and port of this machine on which to await heartbeats, instead of an own sender. Nothing else makes the
+        recorder listen beyond the loopback interface.
+    title : str, optional
+        What people shall call it, kept in ``about``.
+    force : bool
+        Overwrite the file if it exists.
+    progress : callable, optional
+        Called about twice a second with the heartbeats so far and the seconds since the start.
+
+    Returns
+    -------
+    Trace
+        What was written. Its ``about`` has the command that repeats it, date, kernel, processor, disturbance, clock,
+        who stamped the arrivals, what was ignored and what ended it.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of bounds or contradicts another.
+    OSError
+        If the file exists or cannot be written, or the address is in use or not this machine's.
+    TraceError
+        If no heartbeat came; nothing is written then.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trace = record(f"{folder}/short.csv", period=0.001, count=20)
+    >>> trace.sequence[:3], bool((trace.sent < trace.arrivals).all())
+    (array([0, 1, 2]), True)
+    """
+    out = Path(out)
+    _check(period, count, duration, seed, bool(disturb), listen)
+    _try_to_write(out, force)
+    seed = secrets.randbits(32) if seed is None else seed
+    about: dict[str, Any] = {} if title is None else {"title": title}
+    about["source"] = "recorded"
+    about["command"] = _command(out, period, count, duration, disturb, seed, listen, title)
+    about["disturbance"] = " ".join(map(str, disturb)) or "none"
+    about |= _circumstances()
+
+    epoch = secrets.randbits(63) if listen is None else None
+    log = _Log(epoch)
+    with _signals_noted() as signalled:
+        with ExitStack() as stack:
+            receiver = stack.enter_context(wire.Receiver(*(listen or ("127.0.0.1", 0))))
+            sender, reports = None, []
+            if epoch is not None:
+                sender = stack.enter_context(Child(wire.__file__, "127.0.0.1", receiver.port, period, epoch))
+                # Entered after the sender and so ended before it: a sender that is being stopped could not end.
+                reports = [stack.enter_context(one.during(sender.pid, seed)) for one in disturb]
+            about["ended"] = _collect(log, receiver, sender, count, duration, signalled, progress)
+        if not log.arrivals:
+            raise TraceError("no heartbeat came, nothing is written", out)
+        for report in reports:
+            about |= report
+        if sender is not None and sender.report:
+            about["sender"] = json.loads(sender.report)
+        about["timestamps"] = "kernel" if receiver.stamped else "process"
+        about["unstamped"] = receiver.unstamped
+        trace = log.trace(**about)
+        trace.write(out)
+    return trace
+
+
+def _check(
+    period: float,
+    count: int | None,
+    duration: float | None,
+    seed: int | None,
+    disturbed: bool,
+    listen: tuple[str, int] | None,
+) -> None:
+    wire.period_ns(period)
+    if count is not None and count < 1:
+        raise ValueError(f"count must be at least 1, is {count}")
+    if duration is not None and not 0 < duration < math.inf:
+        raise ValueError(f"duration must be positive and finite, is {duration} s")
+    if seed is not None and seed < 0:
+        raise ValueError(f"seed must be at least 0, is {seed}")
+    if disturbed and listen is not None:
+        raise ValueError("disturb needs the own sender, which listen does without")
+
+
+def _try_to_write(out: Path, force: bool) -> None:
+    """Find out now, not after an hour of recording, that the file cannot be written; nothing stays behind."""
+    if out.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
+    if not force and os.path.lexists(out):
+        raise FileExistsError(errno.EEXIST, "exists already, only force overwrites it", str(out))
+    try:
+        # Beside the file itself, where a link leads elsewhere.
+        with tempfile.TemporaryDirectory(prefix=".accrual-", dir=out.resolve().parent) as folder:
+            rehearsal = Path(folder, out.name)
+            try:
+                Trace([]).write(rehearsal)
+            except ValueError as error:  # of the name, which it should call by what the user did
+                raise ValueError(str(error).replace(str(rehearsal), str(out))) from None
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(out)) from error
+
+
+def _command(
+    out: Path,
+    period: float,
+    count: int | None,
+    duration: float | None,
+    disturb: Sequence[Disturbance],
+    seed: int,
+    listen: tuple[str, int] | None,
+    title: str | None,
+) -> str:
+    """Spell the command line that repeats the recording, whether it came from one or from Python."""
+    words = ["accrual", "record", str(out)]
+    if listen is None:
+        words += ["--period", str(period)]
+    else:
+        words += ["--listen", wire.format_address(listen)]
+    for option, value in (("--count", count), ("--duration", duration), ("--title", title)):
+        words += [option, str(value)] if value is not None else []
+    for one in disturb:
+        words += ["--disturb", str(one)]
+    return shlex.join(words + (["--seed", str(seed)] if disturb else []))
+
+
+def _circumstances() -> dict[str, str]:
+    """Say when and on what we record."""
+    model = platform.machine()
+    with suppress(OSError):  # not Linux: the architecture has to do
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                model = value.strip()
+                break
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "cpu": f"{model}, {os.cpu_count()} processors",
+        "clock": "CLOCK_MONOTONIC",
+    }
+
+
+@contextmanager
+def _signals_noted() -> Iterator[Callable[[], bool]]:
+    """Hold off the signals that end a program, and tell whether one came.
+
+    An exception out of a handler could come between any two steps, also those that write the file or end the children.
+    A signal that is ignored stays so: that is how nohup and background jobs ask for it.
+    """
+    noted: list[int] = []
+    previous: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, lambda caught, _: noted.append(caught))
+    try:
+        yield lambda: bool(noted)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _collect(
+    log: _Log,
+    receiver: wire.Receiver,
+    sender: Child | None,
+    count: int | None,
+    duration: float | None,
+    signalled: Callable[[], bool],
+    progress: Callable[[int, float], None] | None,
+) -> str:
+    """Fill the log, and tell what ended that: ``signal``, ``duration``, ``count`` or ``sender``."""
+    start = tell = time.monotonic()
+    while not signalled():
+        datagram = receiver.receive(_LOOK_UP)
+        if datagram is not None:
+            log.take(datagram)
+            if len(log.arrivals) == count:
+                return "count"
+        elif sender is not None and sender.ended():
+            return "sender"
+        now = time.monotonic()
+        if duration is not None and now - start >= duration:
+            return "duration"
+        if progress is not None and now >= tell:
+            progress(len(log.arrivals), now - start)
+            tell = now + _TELL
+    return "signal"
+
+
+def configure_record(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the arguments of ``accrual record``."""
+    parser.description = (
+        "Record heartbeats between two processes of this machine, or from `accrual send` elsewhere, until their number "
+        "or time is reached or Ctrl-C."
+    )
+    add = parser.add_argument
+    add("out", metavar="FILE", help="where to write: .parquet, .csv or .csv.gz")
+    add("--period", type=float, default=0.01, metavar="S", help="sending interval, s (default: %(default)s)")
+    add("--count", type=int, metavar="N", help="heartbeats to record")
+    add("--duration", type=float, metavar="S", help="time to record, s")
+    add(
+        "--disturb",
+        action="append",
+        default=[],
+        metavar="NAME[:OPTION=VALUE,...]",
+        help=f"what disturbs the sender, may be repeated: {', '.join(disturbances.DISTURBANCES)}",
+    )
+    add("--seed", type=int, metavar="N", help="seed of the disturbances")
+    add("--listen", metavar="HOST:PORT", help="await heartbeats here instead of sending them")
+    add("--title", metavar="TEXT", help="what people shall call it")
+    add("--force", action="store_true", help="overwrite the file if it exists")
+    add("--json", action="store_true", help="print a summary as JSON")
+
+
+def run_record(args: argparse.Namespace) -> int:
+    """Run ``accrual record`` and return the exit status."""
+    try:
+        with _progress_line() as progress:
+            trace = record(
+                args.out,
+                period=args.period,
+                count=args.count,
+                duration=args.duration,
+                disturb=[disturbances.parse(text) for text in args.disturb],
+                seed=args.seed,
+                listen=None if args.listen is None else wire.parse_address(args.listen),
+                title=args.title,
+                force=args.force,
+                progress=progress,
+            )
+    except (OSError, ImportError, ValueError) as error:
+        return _complain("record", error)
+    summary = _summary(args.out, trace)
+    if args.json:
+        print(json.dumps(summary))
+    else:
+        print("{file}: {heartbeats} heartbeats in {duration:.1f} s, {lost} lost".format_map(summary))
+    if summary["ended"] == "sender":
+        print("accrual record: the sender ended before the recording; what it sent is written", file=sys.stderr)
+        return 1
+    return 0
+
+
+def configure_send(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the arguments of ``accrual send``."""
+    parser.description = "Send heartbeats to `accrual record --listen` until their number is reached or Ctrl-C."
+    parser.add_argument("address", metavar="HOST:PORT", help="where to; an IPv6 address in brackets")
+    parser.add_argument("--period", type=float, default=0.01, metavar="S", help="interval, s (default: %(default)s)")
+    parser.add_argument("--count", type=int, metavar="N", help="heartbeats to send")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+
+
+def run_send(args: argparse.Namespace) -> int:
+    """Run ``accrual send`` and return the exit status."""
+    try:
+        sent = wire.send(wire.parse_address(args.address), args.period, args.count)
+    except (OSError, ValueError) as error:
+        return _complain("send", error)
+    if args.json:
+        print(json.dumps(sent._asdict()))
+    else:
+        print("{heartbeats} heartbeats sent, {failed} refused, {restarts} pauses".format_map(sent._asdict()))
+    return 0
+
+
+@contextmanager
+def _progress_line() -> Iterator[Callable[[int, float], None] | None]:
+    """Show progress in one line of the terminal, if it is one, and wipe the line at the end."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(text: str) -> None:
+        with suppress(OSError):  # a terminal that was closed must not end the recording before it is written
+            print(text, end="", file=sys.stderr, flush=True)
+
+    try:
+        yield lambda heartbeats, seconds: show(f"\r{heartbeats} heartbeats in {seconds:.0f} s, Ctrl-C ends")
+    finally:
+        show("\r\x1b[K")
+
+
+def _complain(command: str, error: Exception) -> int:
+    """Say in one line what is wrong; 2 if the user asked for what cannot be, 1 if the world would not have it."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    print(f"accrual {command}: {text}", file=sys.stderr)
+    return 2 if isinstance(error, ValueError) and not isinstance(error, TraceError) else 1
+
+
+def _summary(file: str, trace: Trace) -> dict[str, Any]:
+    assert trace.sequence is not None  # a recording has both
+    assert trace.epoch is not None
+    lost = 0
+    for epoch in np.unique(trace.epoch):
+        numbers = np.unique(trace.sequence[trace.epoch == epoch])
+        lost += int(numbers[-1]) - int(numbers[0]) + 1 - len(numbers)
+    return {
+        "file": file,
+        "heartbeats": len(trace),
+        "lost": lost,
+        "duration": int(trace.arrivals.max() - trace.arrivals.min()) / 1e9,
+        "period": trace.period,
+        **trace.about,
+    }

@@ -1,0 +1,450 @@
+import argparse
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accrual.traces import parquet, wire
+from accrual.traces.disturb import Contention, Pause
+from accrual.traces.record import configure_record, configure_send, record, run_record, run_send
+from accrual.traces.trace import TraceError
+
+PATIENCE = 60.0  # s; a deadline for what takes milliseconds
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+
+
+def until(condition):
+    """Wait for a condition and return what it gave."""
+    end = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+    return value
+
+
+def helpers(parent):
+    """State of every helper process of a recorder, by process id: R, S, T (stopped), Z."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            state, its_parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if int(its_parent) == parent and re.search(rb"(wire|disturb)\.py", (stat.parent / "cmdline").read_bytes()):
+                found[int(stat.parent.name)] = state
+    return found
+
+
+def is_running(pid):
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _attentive(monkeypatch):
+    """Let the recorder look up often, so that what waits for its progress does not wait long."""
+    monkeypatch.setattr("accrual.traces.record._LOOK_UP", 0.01)
+    monkeypatch.setattr("accrual.traces.record._TELL", 0.01)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_behind():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    assert helpers(os.getpid()) == {}
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def run(configure, run, *words):
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    return run(parser.parse_args([str(word) for word in words]))
+
+
+def accrual_record(*words):
+    return run(configure_record, run_record, *words)
+
+
+def accrual_send(*words):
+    return run(configure_send, run_send, *words)
+
+
+@pytest.fixture
+def knock(monkeypatch):
+    """Do something with the recorder's port after it is taken and before anything is read from it."""
+
+    def arrange(visit):
+        class Visited(wire.Receiver):
+            def __init__(self, *address):
+                super().__init__(*address)
+                visit(self.port)
+
+        monkeypatch.setattr(wire, "Receiver", Visited)
+
+    return arrange
+
+
+# What is recorded
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv.gz"])
+def test_a_recording(tmp_path, name):
+    from accrual.traces import read_trace
+
+    before = time.monotonic_ns()
+    trace = record(tmp_path / name, period=0.002, count=100, title="two words")
+    after = time.monotonic_ns()
+    assert len(trace) == 100
+    np.testing.assert_array_equal(trace.sequence, np.arange(100))
+    assert (trace.sent <= trace.arrivals).all()
+    assert (np.diff(trace.sent) > 0).all()
+    assert before < trace.sent[0]
+    assert trace.arrivals[-1] < after
+    assert trace.sent_remote is None
+    assert len(set(trace.epoch)) == 1
+    assert trace.period == 0.002
+
+    about = trace.about
+    assert about["title"] == "two words"
+    assert about["command"] == f"accrual record {tmp_path / name} --period 0.002 --count 100 --title 'two words'"
+    assert about["disturbance"] == "none"
+    assert about["ended"] == "count"
+    assert about["ignored_malformed"] == about["ignored_foreign"] == 0
+    assert about["sender"]["heartbeats"] >= 100
+    assert about["timestamps"] == ("kernel" if sys.platform == "linux" else "process")
+    assert {"date", "kernel", "cpu", "clock", "source", "unstamped"} <= about.keys()
+
+    assert read_trace(tmp_path / name) == trace
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_duration_ends_a_recording(tmp_path, knock):
+    knock(lambda port: wire.send(("127.0.0.1", port), 1e-3, 1))
+    trace = record(tmp_path / "x.csv", duration=0.01, listen=("127.0.0.1", 0))
+    assert trace.about["ended"] == "duration"
+    assert len(trace) == 1
+
+
+def test_two_recordings_have_two_boot_ids(tmp_path):
+    first, second = (record(tmp_path / f"{i}.csv", period=0.001, count=1) for i in range(2))
+    assert first.epoch[0] != second.epoch[0]
+
+
+def test_pauses_are_seen(tmp_path, monkeypatch):
+    sent, states = [], set()
+
+    class Watched(wire.Receiver):
+        def receive(self, timeout):
+            datagram = super().receive(timeout)
+            sent.extend([wire.decode(datagram.data).sent] if datagram else [])
+            return datagram
+
+    def end_after_a_pause(heartbeats, seconds):
+        states.update(helpers(os.getpid()).values())
+        if "T" in states and (np.diff(sent) >= 100_000_000).any():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(wire, "Receiver", Watched)
+    pause = Pause(every=0.02, median=0.1, sigma=0)
+    trace = record(tmp_path / "x.csv", period=0.001, disturb=[pause], seed=1, progress=end_after_a_pause)
+    assert trace.about["disturbance"] == "pause:every=0.02,median=0.1,sigma=0"
+    assert trace.about["command"].endswith(" --disturb pause:every=0.02,median=0.1,sigma=0 --seed 1")
+    assert trace.about["pauses"] >= 1
+    assert trace.about["paused"] > 0
+    assert trace.about["sender"]["restarts"] >= 1
+    # No hole in the numbers: a pause is not made up for.
+    np.testing.assert_array_equal(np.diff(trace.sequence), 1)
+
+
+def test_contention_computes_beside(tmp_path):
+    trace = record(tmp_path / "x.csv", period=0.001, count=50, disturb=[Contention(processes=2), Pause()])
+    assert trace.about["disturbance"] == "contention:processes=2 pause:every=5.0,median=0.135,sigma=0.8"
+    assert re.search(r" --disturb contention:processes=2 --disturb pause:\S+ --seed \d+$", trace.about["command"])
+
+
+def test_what_is_not_for_us_is_counted_and_ignored(tmp_path, knock):
+    def visit(port):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for data in (b"", b"GET / HTTP/1.1", bytes(wire.SIZE), os.urandom(60_000)):
+                out.sendto(data, ("127.0.0.1", port))
+        wire.send(("127.0.0.1", port), 1e-6, 3)
+
+    knock(visit)
+    trace = record(tmp_path / "x.csv", period=0.001, count=20)
+    np.testing.assert_array_equal(trace.sequence, np.arange(20))
+    assert trace.about["ignored_malformed"] == 4
+    assert trace.about["ignored_foreign"] == 3
+
+
+def test_heartbeats_from_elsewhere(tmp_path, knock):
+    def visit(port):
+        wire.send(("127.0.0.1", port), 1e-6, 5, epoch=7)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.2", 0))
+            other.sendto(wire.encode(wire.Heartbeat(1, 2, 3, 4)), ("127.0.0.1", port))
+        wire.send(("127.0.0.1", port), 2e-6, 5, epoch=8)
+
+    knock(visit)
+    trace = record(tmp_path / "x.csv", count=10, listen=("127.0.0.1", 0))
+    assert trace.sequence.tolist() == [0, 1, 2, 3, 4] * 2
+    assert trace.epoch.tolist() == [7] * 5 + [8] * 5
+    assert trace.sent is None
+    assert (np.diff(trace.sent_remote) > 0).all()
+    assert trace.period == 2e-6
+    assert trace.about["command"] == f"accrual record {tmp_path}/x.csv --listen 127.0.0.1:0 --count 10"
+    assert trace.about["ignored_foreign"] == 1
+    assert "sender" not in trace.about
+
+
+# How it ends
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_keeps_what_has_arrived(tmp_path, number):
+    def end(heartbeats, seconds):
+        if heartbeats:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)  # the impatient press twice
+
+    previous = signal.signal(number, signal.default_int_handler)  # where the tests themselves run in the background
+    try:
+        trace = record(tmp_path / "x.parquet", period=0.001, progress=end)
+    finally:
+        signal.signal(number, previous)
+    assert trace.about["ended"] == "signal"
+    assert parquet.read(tmp_path / "x.parquet") == trace
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trace = record(
+            tmp_path / "x.csv", period=0.001, count=5, progress=lambda *_: os.kill(os.getpid(), signal.SIGHUP)
+        )
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    assert trace.about["ended"] == "count"
+
+
+def test_in_a_thread_signals_are_left_alone(tmp_path):
+    traces = []
+    thread = threading.Thread(target=lambda: traces.append(record(tmp_path / "x.csv", period=0.001, count=10)))
+    thread.start()
+    thread.join(PATIENCE)
+    assert len(traces[0]) == 10
+
+
+def test_a_sender_that_dies_ends_the_recording(tmp_path, monkeypatch, capsys):
+    def kill(heartbeats, seconds):
+        if heartbeats:
+            for pid in helpers(os.getpid()):
+                os.kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr("accrual.traces.record._progress_line", lambda: contextlib.nullcontext(kill))
+    out = tmp_path / "x.parquet"
+    assert accrual_record(out, "--period", "0.001") == 1
+    assert "the sender ended before" in capsys.readouterr().err
+    trace = parquet.read(out)
+    assert trace.about["ended"] == "sender"
+    np.testing.assert_array_equal(trace.sequence, np.arange(len(trace)))
+
+
+RECORDER = """
+import argparse, signal, sys
+from accrual.traces.record import configure_record, run_record
+signal.signal(signal.SIGINT, signal.default_int_handler)
+parser = argparse.ArgumentParser()
+configure_record(parser)
+sys.exit(run_record(parser.parse_args()))
+"""
+
+
+def recorder(*words, **options):
+    return subprocess.Popen([sys.executable, "-c", RECORDER, *map(str, words)], **options)
+
+
+@pytest.fixture
+def terminal():
+    """Both ends of a terminal, of which a test may close the first."""
+    master, slave = (os.fdopen(end, "rb", buffering=0) for end in pty.openpty())
+    with master, slave:
+        yield master, slave
+
+
+def wait_for_progress(master):
+    shown = b""
+
+    def heartbeats_shown():
+        nonlocal shown
+        if select.select([master], (), (), 0)[0]:
+            shown += master.read(1000)
+        return re.search(rb"\r[1-9]\d* heartbeats in ", shown)
+
+    until(heartbeats_shown)
+
+
+def test_ctrl_c_in_a_terminal(tmp_path, terminal):
+    out = tmp_path / "x.parquet"
+    master, slave = terminal
+    with recorder(out, "--period", "0.001", stdout=subprocess.PIPE, stderr=slave) as process:
+        wait_for_progress(master)
+        children = helpers(process.pid)
+        assert len(children) == 1
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    trace = parquet.read(out)
+    assert trace.about["ended"] == "signal"
+    assert said.decode().startswith(f"{out}: {len(trace)} heartbeats in ")
+    assert not any(is_running(pid) for pid in children)
+    assert os.listdir(tmp_path) == [out.name]
+
+
+def test_a_closed_terminal_loses_nothing(tmp_path, terminal):
+    out = tmp_path / "x.csv"
+    master, slave = terminal
+    with recorder(out, "--period", "0.001", stdout=subprocess.PIPE, stderr=slave) as process:
+        wait_for_progress(master)
+        master.close()
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=PATIENCE)
+    assert out.exists()
+
+
+def test_nothing_outlives_a_recorder_that_is_killed(tmp_path):
+    out = tmp_path / "x.parquet"
+    # Stopped for good, as far as this test goes: it cannot see its recorder go.
+    words = ["--disturb", "pause:every=1e-3,median=1e6", "--disturb", "contention:processes=1"]
+    with recorder(out, "--period", "0.001", *words) as process:
+        try:
+            until(lambda: "T" in helpers(process.pid).values())
+            children = helpers(process.pid)
+            assert len(children) == 3
+        finally:
+            process.kill()
+    until(lambda: not any(is_running(pid) for pid in children))
+    assert os.listdir(tmp_path) == []
+
+
+# The command
+
+
+def test_summary(tmp_path, capsys):
+    out = tmp_path / "x.csv"
+    assert accrual_record(out, "--period", "0.001", "--count", "20", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["file"] == str(out)
+    assert summary["heartbeats"] == 20
+    assert summary["lost"] == 0
+    assert summary["period"] == 0.001
+    assert summary["ended"] == "count"
+
+
+def test_losses_are_counted_in_each_epoch(tmp_path, knock, capsys):
+    def visit(port):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for epoch, number in ((1, 10), (1, 13), (1, 12), (1, 13), (2, 0), (2, 2)):
+                out.sendto(wire.encode(wire.Heartbeat(epoch, number, 0, 1)), ("127.0.0.1", port))
+
+    knock(visit)
+    assert accrual_record(tmp_path / "x.csv", "--listen", "127.0.0.1:0", "--count", "6") == 0
+    assert capsys.readouterr().out == f"{tmp_path}/x.csv: 6 heartbeats in 0.0 s, 2 lost\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        (["missing/x.parquet"], 1, "missing/x.parquet: cannot be written: No such file or directory"),
+        (["taken/x.parquet"], 1, "taken/x.parquet: cannot be written: Not a directory"),
+        (["."], 1, ".: Is a directory"),
+        ([".", "--force"], 1, ".: Is a directory"),
+        (["taken"], 1, "taken: exists already, only force overwrites it"),
+        (["x.txt"], 2, "path must end in .parquet, .csv or .csv.gz, is 'x.txt'"),
+        (["x.csv", "--period", "0"], 2, "period must be from 1e-9 to 86400 s, is 0.0"),
+        (["x.csv", "--count", "0"], 2, "count must be at least 1, is 0"),
+        (["x.csv", "--duration", "nan"], 2, "duration must be positive and finite, is nan s"),
+        (["x.csv", "--seed", "-1"], 2, "seed must be at least 0, is -1"),
+        (["x.csv", "--disturb", "storm"], 2, "no disturbance 'storm'; there are contention, pause"),
+        (
+            ["x.csv", "--listen", "here"],
+            2,
+            "an address is HOST:PORT or [IPV6]:PORT with a port up to 65535, not 'here'",
+        ),
+        (
+            ["x.csv", "--listen", "[::1]:0", "--disturb", "pause"],
+            2,
+            "disturb needs the own sender, which listen does without",
+        ),
+        (["x.csv", "--listen", "192.0.2.1:7"], 1, "192.0.2.1:7: Cannot assign requested address"),
+        (["x.csv", "--listen", "127.0.0.1:0", "--duration", "0.01"], 1, "x.csv: no heartbeat came, nothing is written"),
+    ],
+)
+def test_what_cannot_be_done(tmp_path, monkeypatch, capsys, words, status, complaint):
+    monkeypatch.chdir(tmp_path)
+    Path("taken").write_text("mine")
+    assert accrual_record(*words) == status
+    said = capsys.readouterr()
+    assert said.err == f"accrual record: {complaint}\n"
+    assert said.out == ""
+    assert os.listdir() == ["taken"]
+    assert Path("taken").read_text() == "mine"
+
+
+def test_a_port_in_use(tmp_path, capsys):
+    with wire.Receiver() as taken:
+        assert accrual_record(tmp_path / "x.csv", "--listen", f"127.0.0.1:{taken.port}") == 1
+    assert capsys.readouterr().err == f"accrual record: 127.0.0.1:{taken.port}: Address already in use\n"
+    assert os.listdir(tmp_path) == []
+
+
+def test_force_overwrites(tmp_path):
+    out = tmp_path / "x.parquet"
+    out.write_text("old")
+    assert accrual_record(out, "--period", "0.001", "--count", "5", "--force") == 0
+    assert len(parquet.read(out)) == 5
+
+
+def test_no_heartbeat_is_a_trace_error(tmp_path):
+    with pytest.raises(TraceError, match="no heartbeat came"):
+        record(tmp_path / "x.csv", duration=0.01, listen=("127.0.0.1", 0))
+
+
+def test_send(capsys):
+    with wire.Receiver() as receiver:
+        address = f"127.0.0.1:{receiver.port}"
+        assert accrual_send(address, "--period", "0.001", "--count", "3") == 0
+        assert accrual_send(address, "--period", "0.001", "--count", "2", "--json") == 0
+        sequence = [wire.decode(receiver.receive(PATIENCE).data).sequence for _ in range(5)]
+    assert sequence == [0, 1, 2, 0, 1]
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"3 heartbeats sent, 0 refused, \d pauses", first)
+    assert json.loads(second)["heartbeats"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        (["nowhere"], 2, "HOST:PORT"),
+        (["127.0.0.1:0"], 1, "127.0.0.1:0: Invalid argument"),
+        (["127.0.0.1:7", "--period", "-1"], 2, "period must be from"),
+    ],
+)
+def test_what_cannot_be_sent(capsys, words, status, complaint):
+    assert accrual_send(*words) == status
+    said = capsys.readouterr().err
+    assert said.startswith("accrual send: ")
+    assert complaint in said
+    assert said.count("\n") == 1
