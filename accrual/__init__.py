@@ -1,0 +1,30 @@
+"""Heartbeat failure detection that you can measure, embed and learn from."""
+
+from accrual._version import __version__
+from accrual.detectors import DETECTORS, FixedTimeout, PhiNormal
+from accrual.monitor import Monitor
+from accrual.qos import Curve, QoS, curve, qos
+from accrual.replay import Mistakes, Replay, levels, replay
+from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
+
+__all__ = [
+    "DETECTORS",
+    "Curve",
+    "FixedTimeout",
+    "Mistakes",
+    "Monitor",
+    "PhiNormal",
+    "QoS",
+    "Replay",
+    "Trace",
+    "TraceError",
+    "__version__",
+    "curve",
+    "datasets",
+    "import_trace",
+    "levels",
+    "load",
+    "qos",
+    "read_trace",
+    "replay",
+]

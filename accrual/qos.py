@@ -1,0 +1,584 @@
+"""Quality of service: what a detector's mistakes and its detection time are over a trace.
+
+The metrics are those of Chen, Toueg and Aguilera (2002), defined without polling: two numbers for each heartbeat, the
+lateness just before the next one and just after this one, decide about every threshold at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from accrual.core import engine
+from accrual.core.engine import EARLY, LATE, RESUMED, TOTAL
+from accrual.detectors import NS, Detector
+from accrual.replay import Chain, Replay, as_detector, as_threads, as_trace
+from accrual.traces.trace import Trace, TraceError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Curve", "QoS", "curve", "qos"]
+
+CHUNK = 1 << 16  # heartbeats whose states are held at a time: they stay in the second-level cache
+CELLS = 4096
+UNIT = 256 * NS  # units of the fixed-point sums in a second
+
+
+@dataclass(frozen=True, kw_only=True)
+class QoS:
+    """What a detector at one threshold did over a trace; nan where there is nothing to tell.
+
+    Attributes
+    ----------
+    detection_time : float [s]
+        T_D, mean: from a crash just after a heartbeat was sent (the worst case) until the suspicion.
+    detection_time_uniform : float [s]
+        The same for a crash at a uniformly random time: half a period less.
+    detection_time_p99, detection_time_max : float [s]
+        Order statistics of T_D: the smallest that 99 % do not exceed, and the largest.
+    mistakes : int
+        Suspicions of the peer, which was alive.
+    mistake_rate : float [1/s]
+        lambda_M: mistakes in a second.
+    mistake_rate_upper : float [1/s]
+        Upper 95 % bound if mistakes come independently; 3.0 / observed where there were none.
+    mistake_duration : float [s]
+        T_M, mean over the mistakes that ended.
+    mistake_recurrence, good_period : float [s]
+        T_MR and T_G, means: from the start of a mistake, and from its end, to the start of the next.
+    query_accuracy : float
+        P_A: the share of the time without suspicion.
+    observed : float [s]
+        Time that was scored.
+    heartbeats, lost : int
+        Intervals that were scored, and sequence numbers missing in them.
+    """
+
+    detection_time: float
+    detection_time_uniform: float
+    detection_time_p99: float
+    detection_time_max: float
+    mistakes: int
+    mistake_rate: float
+    mistake_rate_upper: float
+    mistake_duration: float
+    mistake_recurrence: float
+    good_period: float
+    query_accuracy: float
+    observed: float
+    heartbeats: int
+    lost: int
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Plain numbers by name, None (JSON null) for what is not a number."""
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{_show(value)}</td><td>{UNITS.get(name, '')}</td></tr>"
+            for name, value in dataclasses.asdict(self).items()
+        )
+        return f"<table>{rows}</table>"
+
+
+UNITS = {
+    **dict.fromkeys(
+        ["detection_time", "detection_time_uniform", "detection_time_p99", "detection_time_max", "mistake_duration",
+         "mistake_recurrence", "good_period", "observed"], "s"),
+    **dict.fromkeys(["mistake_rate", "mistake_rate_upper"], "1/s"),
+}  # fmt: skip
+
+
+def _plain(value: Any) -> float | int | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _show(value: float | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The quality of service of a detector at many thresholds: :class:`QoS`'s fields as arrays.
+
+    ``curve[k]`` is the QoS at the k-th threshold; ``len(curve)`` says how many there are.
+    """
+
+    detector: Detector
+    thresholds: NDArray[np.float64]
+    points: list[QoS] = dataclasses.field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, k: int) -> QoS:
+        return self.points[k]
+
+    def __getattr__(self, name: str) -> NDArray[Any]:
+        if name not in QoS.__dataclass_fields__:
+            raise AttributeError(f"Curve has no field {name!r}")
+        return np.array([getattr(point, name) for point in self.points])
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *QoS.__dataclass_fields__]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists by field name, and the detector as the command line writes it."""
+        points = [point.to_dict() for point in self.points]
+        return {
+            "detector": str(self.detector),
+            "threshold": [_plain(float(t)) for t in self.thresholds],
+            **{name: [point[name] for point in points] for name in QoS.__dataclass_fields__},
+        }
+
+    def to_pandas(self):  # type: ignore[no-untyped-def]
+        """A DataFrame, one row for each threshold."""
+        import pandas as pd
+
+        columns = {name: getattr(self, name) for name in QoS.__dataclass_fields__}
+        return pd.DataFrame({"threshold": self.thresholds, **columns})
+
+    def _repr_html_(self) -> str:
+        names = ["detection_time", "mistakes", "mistake_rate", "mistake_duration", "query_accuracy"]
+        head = "".join(f"<th>{name} {f'[{UNITS[name]}]' if name in UNITS else ''}</th>" for name in names)
+        rows = "".join(
+            f"<tr><td>{t:g}</td>" + "".join(f"<td>{_show(getattr(p, name))}</td>" for name in names) + "</tr>"
+            for t, p in zip(self.thresholds, self.points, strict=True)
+        )
+        head = f"<tr><th>{self.detector.threshold_name}</th>{head}</tr>"
+        return f"<table><caption>{self.detector}</caption>{head}{rows}</table>"
+
+
+def qos(
+    trace: Trace | ArrayLike, detector: Detector, threshold: float, skip: int | None = None, transit: float = 0.0
+) -> QoS:
+    """The quality of service of a detector at one threshold over a trace.
+
+    Parameters
+    ----------
+    trace : Trace or array of int64, shape (n,)
+        Arrivals in ns. Where the trace has ``sent`` (on the receiver's clock), detection times count from there.
+    detector : Detector
+    threshold : float
+        As level; what it means is the detector's own.
+    skip : int, optional
+        Observation starts at this arrival; by default the first after which a level is known.
+    transit : float
+        Mean time under way, s, added to detection times where the trace has no ``sent``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of bounds.
+    TraceError
+        If no interval is left to score, or one is too long (2**54 ns, 208 days).
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> q = ac.qos([0, 100_000_000, 200_000_000, 450_000_000, 500_000_000], ac.FixedTimeout(period=0.1), threshold=2)
+    >>> q.mistakes, q.detection_time, q.mistake_duration
+    (1, 0.2, 0.05)
+    """
+    return curve(trace, detector, [threshold], skip, transit, quantiles=True)[0]
+
+
+def curve(
+    trace: Trace | ArrayLike,
+    detector: Detector,
+    thresholds: ArrayLike | None = None,
+    skip: int | None = None,
+    transit: float = 0.0,
+    quantiles: bool = False,
+    threads: int = 1,
+) -> Curve:
+    """The quality of service at many thresholds, from one pass over the trace.
+
+    Parameters
+    ----------
+    trace, detector, skip, transit
+        As :func:`accrual.qos`.
+    thresholds : array, shape (m,), optional
+        In any order; by default the detector's own.
+    quantiles : bool
+        Whether to give detection_time_p99 and detection_time_max, which need a pass each.
+    threads : int
+        Threads to use; never changes a bit of the result.
+
+    Raises
+    ------
+    ValueError, TraceError
+        As :func:`accrual.qos`.
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> arrivals = [0, 100_000_000, 200_000_000, 450_000_000, 500_000_000]
+    >>> ac.curve(arrivals, ac.FixedTimeout(period=0.1), thresholds=[1.5, 2, 3]).mistakes
+    array([1, 1, 0])
+    """
+    return _Scoring(as_trace(trace), as_detector(detector), thresholds, skip, transit, as_threads(threads)).curve(
+        quantiles
+    )
+
+
+def _checked_skip(skip: int) -> int:
+    if isinstance(skip, bool) or not isinstance(skip, int | np.integer) or skip < 0:
+        raise ValueError(f"skip must be an arrival's number, 0 or more, got {skip!r}")
+    return int(skip)
+
+
+_States = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]
+
+
+class _Scoring:
+    """One call of curve: what to score, the tallies, and what becomes of them."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        detector: Detector,
+        thresholds: ArrayLike | None,
+        skip: int | None,
+        transit: float,
+        threads: int,
+    ) -> None:
+        self.trace, self.detector, self.threads = trace, detector, threads
+        given = np.array(detector.thresholds if thresholds is None else thresholds, dtype=np.float64)
+        if given.ndim != 1 or not len(given) or np.isnan(given).any():
+            raise ValueError(f"thresholds must be one or more numbers, got {thresholds!r}")
+        self.thresholds = given
+        self.transit = float(transit)
+        if not 0 <= self.transit < math.inf:
+            raise ValueError(f"transit must be 0 or more seconds, got {transit!r}")
+        z = np.array([detector.compiled.inverse(t) for t in given])
+        self.z, self.where = np.unique(z, return_inverse=True)
+
+        self.chain = Chain(trace)
+        whole = slice(None)
+        accepted = whole if self.chain.accepted is None else self.chain.accepted
+        arrivals = trace.arrivals[accepted]
+        self.replay = None
+        self.state = None
+        if self.chain.state is not None:
+            self.replay = Replay(trace, detector, threads, self.chain)
+            self.state = self.chain.state[accepted]
+        first = self._first_known() if skip is None else _checked_skip(skip)
+        # Interval i follows accepted heartbeat i. Scored are those that end at an arrival after `first`.
+        if self.chain.accepted is None:
+            self.low = first
+        else:
+            self.low = max(int(np.searchsorted(self.chain.accepted, first, side="right")) - 1, 0)
+        self.high = len(arrivals) - 1
+        if self.low >= self.high:
+            raise TraceError(
+                f"nothing to score: {len(trace)} heartbeats, of which {len(arrivals)} count, "
+                f"and observation starts at number {first}"
+            )
+        self.arrivals = arrivals
+        self.sent = None if trace.sent is None else trace.sent[accepted]
+        self.sequence = None if trace.sequence is None else trace.sequence[accepted]
+        self.epoch = None if trace.epoch is None else trace.epoch[accepted]
+
+    def _first_known(self) -> int:
+        """The first arrival after which a level is known; one past the end where there is none."""
+        if self.replay is None or self.chain.state is None:
+            needed = self.detector.compiled.min_samples
+            return min(needed, len(self.trace))
+        known = np.flatnonzero(self.replay.samples[self.chain.state] >= 0)
+        return int(known[0]) if len(known) else len(self.trace)
+
+    # ---- the pass ----
+
+    def _states(self, low: int, high: int) -> tuple[_States, NDArray[np.int64] | None]:
+        """States, and which of them hold after accepted heartbeats low ... high (None: just these, in order)."""
+        if self.replay is not None and self.state is not None:
+            return self.replay.states, self.state[low : high + 1]
+        size = high + 1 - low
+        states = np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size)
+        self.chain.check(engine.states(self.detector.compiled, self.chain.instants, 0, low, high, *states))
+        return states, None
+
+    def _lateness(self, at: int, elapsed: int) -> float:
+        """The lateness so long after accepted heartbeat `at`."""
+        states, state = self._states(at, at)
+        z = np.empty(1)
+        state = np.zeros(1, np.int64) if state is None else state
+        engine.latenesses(self.detector.compiled, *states, state, np.array([elapsed]), z)
+        return float(z[0])
+
+    def _interval(self, low: int, high: int) -> NDArray[np.int64]:
+        return np.maximum(np.diff(self.arrivals[low : high + 1]), 0)
+
+    def _pieces(self) -> list[tuple[int, int]]:
+        """Neighbouring ranges of intervals, one for each thread."""
+        threads = self.threads if self.replay is None else 1
+        size = max(-(-(self.high - self.low) // threads), 4 * self.detector.memory, 50_000)
+        cuts = [*range(self.low, self.high, size if threads > 1 else len(self.arrivals)), self.high]
+        return list(itertools.pairwise(cuts))
+
+    def _tally(self, low: int, high: int) -> _Tally:
+        """Score intervals low ... high - 1."""
+        previous = self._lateness(low - 1, int(self._interval(low - 1, low)[0])) if low else math.nan
+        # Pieces after the first are of a trace whose clock never went back.
+        elapsed = 0 if low == self.low else int(self.arrivals[low] - self.arrivals[self.low])
+        tally = _Tally(self.z, elapsed, previous)
+        for at in range(low, high, CHUNK):
+            until = min(at + CHUNK, high)
+            states, state = self._states(at, until)
+            bad = tally.engine.add(self.detector.compiled, *states, state, self._interval(at, until))
+            if bad >= 0:
+                raise TraceError(f"interval {at + bad} of the heartbeats that count is too long to be scored: 208 days")
+            if self.sent is not None:
+                known = (states[0] if state is None else states[0][state])[: until - at] >= 0
+                under_way = (self.arrivals[at:until] - self.sent[at:until])[known]
+                # In two halves: a sum of int64 could outgrow it.
+                tally.under_way += (int((under_way >> 32).sum()) << 32) + int((under_way & 0xFFFFFFFF).sum())
+            if self.sequence is not None:
+                steps = np.diff(self.sequence[at : until + 1].view(np.uint64)) - np.uint64(1)
+                if self.epoch is not None:
+                    steps = steps[np.diff(self.epoch[at : until + 1]) == 0]
+                tally.lost += int(steps.sum())
+        tally.engine.finish()
+        return tally
+
+    # ---- what becomes of it ----
+
+    def curve(self, quantiles: bool) -> Curve:
+        pieces = self._pieces()
+        if len(pieces) == 1:
+            tallies = [self._tally(*pieces[0])]
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                tallies = list(pool.map(lambda piece: self._tally(*piece), pieces))
+        points = _added_up(self, tallies)
+        if quantiles:
+            points = [
+                dataclasses.replace(point, detection_time_p99=p99, detection_time_max=longest)
+                for point, (p99, longest) in zip(points, self._order_statistics(), strict=True)
+            ]
+        return Curve(self.detector, self.thresholds, [points[k] for k in self.where])
+
+    def _order_statistics(self) -> list[tuple[float, float]]:
+        """detection_time_p99 and detection_time_max at each z."""
+        states, state = self._states(self.low, self.high)
+        location, scale = np.empty((2, len(states[0])), np.int64)
+        engine.fixed_points(self.detector.compiled, *states, location, scale)
+        if state is not None:
+            location, scale = location[state], scale[state]
+        known = scale[:-1] >= 0
+        location, scale = location[:-1][known], scale[:-1][known]
+        under_way = np.full(len(location), self.transit * UNIT)
+        if self.sent is not None:
+            under_way = (self.arrivals - self.sent)[self.low : self.high][known] * 256.0
+        found = []
+        for z in self.z:
+            wait = np.maximum(location + z * scale, 0) if math.isfinite(z) else np.full(len(location), max(z, 0.0))
+            times = np.sort(wait + under_way) / UNIT
+            n = len(times)
+            found.append((float(times[math.ceil(0.99 * n) - 1]), float(times[-1])) if n else (math.nan, math.nan))
+        return found
+
+    def still_late(self, before: float) -> float:
+        """The lateness that a suspicion exceeds which is open at the end; `before`: just before the last heartbeat."""
+        return min(before, self._lateness(self.high, 0))
+
+
+class _Tally:
+    """One thread's share of the pass: neighbouring intervals."""
+
+    def __init__(self, z: NDArray[np.float64], elapsed: int, previous: float) -> None:
+        self.late = np.zeros((len(z) + 1, LATE["columns"]), np.int64)
+        self.early = np.zeros((len(z) + 1, EARLY["columns"]), np.int64)
+        self.resumed = np.zeros((len(z), RESUMED["columns"]), np.int64)
+        self.whole = np.zeros(TOTAL["columns"], np.int64)
+        for table, names in ((self.late, LATE), (self.resumed, RESUMED)):
+            table[:, names["first"]] = table[:, names["last"]] = -1
+        cells = np.zeros(CELLS, np.int32)
+        self.engine = engine.Tally(z, self.late, self.early, self.resumed, self.whole, cells, elapsed, previous)
+        self.under_way = self.lost = 0
+
+
+Start = tuple[int, ...]
+"""Where a suspicion begins: observed time before its interval [ns], location and scale [2^-8 ns]."""
+
+
+def _column(tables: list[NDArray[np.int64]], column: int) -> list[int]:
+    """A column of counts, added up over the threads."""
+    return np.sum([table[:, column] for table in tables], axis=0).tolist()  # type: ignore[no-any-return]
+
+
+def _wide_column(tables: list[NDArray[np.int64]], column: int) -> list[int]:
+    """A column of 128-bit sums in two words, added up over the threads as Python integers."""
+    total = np.zeros(len(tables[0]), object)
+    for table in tables:
+        words = table[:, column : column + 2].astype(object)
+        total += (words[:, 1] << 64) + (words[:, 0] & 0xFFFFFFFFFFFFFFFF)
+    return list(total)
+
+
+def _leads(tallies: list[_Tally]) -> list[int]:
+    """Until when a suspicion from before the observation goes on: past a thread's share if it fills it."""
+    lead = tallies[0].resumed[:, RESUMED["lead"]]
+    for before, tally in itertools.pairwise(tallies):
+        lead = np.where(lead == before.engine.elapsed, tally.resumed[:, RESUMED["lead"]], lead)
+    return lead.tolist()  # type: ignore[no-any-return]
+
+
+def _starts(tables: list[NDArray[np.int64]], column: int) -> list[list[Start]]:
+    """For each row the starts that the threads noted there."""
+    rows = np.stack([table[:, column : column + 3] for table in tables], axis=1).tolist()
+    return [[tuple(start) for start in row if start[0] >= 0] for row in rows]
+
+
+@dataclass
+class _Trace:
+    """What holds at every threshold. Locations and scales in 2^-8 ns, summed over the intervals with a level."""
+
+    intervals: int
+    known: int
+    observed: int  # ns
+    location: int
+    scale: int
+    lost: int
+    under_way: int  # ns, summed
+    period: float  # s
+    still_late: float  # the lateness that is exceeded by a suspicion which is open at the end
+
+
+@dataclass
+class _Late:
+    """What the intervals add up to at whose end the lateness exceeded a threshold."""
+
+    count: int = 0
+    excess: int = 0  # interval - location
+    scale: int = 0
+    early_location: int = 0  # of those that are late from their first ns on
+    early_scale: int = 0
+    touching: int = 0
+    until: int = 0
+    first: Start | None = None
+    last: Start | None = None
+
+
+def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
+    """The QoS at each z. A row of a tally counts at every threshold that it passed, so sums run from the top down."""
+    late, early, resumed = ([getattr(tally, name) for tally in tallies] for name in ("late", "early", "resumed"))
+    whole = [tally.whole[np.newaxis] for tally in tallies]
+    known, observed = _column(whole, TOTAL["known"])[0], _wide_column(whole, TOTAL["observed"])[0]
+    intervals, lost = _column(whole, TOTAL["intervals"])[0], sum(tally.lost for tally in tallies)
+    under_way = sum(tally.under_way for tally in tallies)
+    trace = _Trace(
+        intervals=intervals,
+        known=known,
+        observed=observed,
+        location=_wide_column(whole, TOTAL["location"])[0],
+        scale=_wide_column(whole, TOTAL["scale"])[0],
+        lost=lost,
+        under_way=under_way if scoring.sent is not None else round(scoring.transit * NS) * known,
+        period=scoring.trace.period or observed / NS / (intervals + lost),
+        still_late=scoring.still_late(tallies[-1].engine.previous),
+    )
+    rows = zip(
+        _column(late, LATE["count"]),
+        _wide_column(late, LATE["excess"]),
+        _wide_column(late, LATE["scale"]),
+        _wide_column(early, EARLY["location"]),
+        _wide_column(early, EARLY["scale"]),
+        _column(early, EARLY["touching"]),
+        np.max([table[:, LATE["until"]] for table in late], axis=0).tolist(),
+        _starts(late, LATE["first"]),
+        _starts(late, LATE["last"]),
+        strict=True,
+    )
+    thresholds = zip(
+        scoring.z.tolist(),
+        _leads(tallies),
+        _starts(resumed, RESUMED["first"]),
+        _starts(resumed, RESUMED["last"]),
+        strict=True,
+    )
+    points, sums = [], _Late()
+    for row, (z, lead, first, last) in zip(list(rows)[:0:-1], list(thresholds)[::-1], strict=True):
+        sums.count += row[0]
+        sums.excess += row[1]
+        sums.scale += row[2]
+        sums.early_location += row[3]
+        sums.early_scale += row[4]
+        sums.touching += row[5]
+        sums.until = max(sums.until, row[6])
+        sums.first = min([*row[7], *filter(None, [sums.first])], default=None)
+        sums.last = max([*row[8], *filter(None, [sums.last])], default=None)
+        here = dataclasses.replace(
+            sums,
+            first=min([*first, *filter(None, [sums.first])], default=None),
+            last=max([*last, *filter(None, [sums.last])], default=None),
+        )
+        points.append(_point(z, trace, here, lead))
+    return points[::-1]
+
+
+def _point(z: float, trace: _Trace, late: _Late, lead: int) -> QoS:
+    """The QoS at one z, in exact integers until the last division.
+
+    z is the fraction top / bottom; times below are integers in units of 2^-8 ns / bottom.
+    """
+    top, bottom = z.as_integer_ratio() if math.isfinite(z) else (0, 1)
+    second = UNIT * bottom
+    observed = trace.observed * 256 * bottom
+
+    def begun(start: Start) -> int:
+        wait = start[1] * bottom + start[2] * top if math.isfinite(z) else 0
+        return start[0] * 256 * bottom + max(0, wait)
+
+    mistakes = late.count - late.touching
+    suspicion = (late.excess + late.early_location) * bottom + (late.early_scale - late.scale) * top
+    suspicion = max(suspicion, 0)  # rounding L and S may leave less than nothing of a suspicion of no length
+    is_open = mistakes > 0 and trace.still_late > z
+    closed = mistakes - is_open
+    last_one = late.until * 256 * bottom - begun(late.last) if late.last else 0
+
+    reaction = (trace.location - late.early_location) * bottom + (trace.scale - late.early_scale) * top
+    detection_time = math.nan
+    if trace.known:
+        detection_time = (reaction + trace.under_way * 256 * bottom) / (trace.known * second)
+        if z == math.inf:
+            detection_time = math.inf
+    recurrence = good = math.nan
+    if mistakes > 1 and late.first and late.last:
+        apart = begun(late.last) - begun(late.first)
+        between = suspicion - last_one - lead * 256 * bottom  # mistakes but the last
+        recurrence, good = apart / ((mistakes - 1) * second), (apart - between) / ((mistakes - 1) * second)
+    seconds = trace.observed / NS
+    return QoS(
+        detection_time=detection_time,
+        detection_time_uniform=detection_time - trace.period / 2,
+        detection_time_p99=math.nan,
+        detection_time_max=math.nan,
+        mistakes=mistakes,
+        mistake_rate=mistakes / seconds if seconds else math.nan,
+        mistake_rate_upper=_most_mistakes(mistakes) / seconds if seconds else math.nan,
+        mistake_duration=(suspicion - last_one * is_open) / (closed * second) if closed else math.nan,
+        mistake_recurrence=recurrence,
+        good_period=good,
+        query_accuracy=(observed - suspicion) / observed if observed else math.nan,
+        observed=seconds,
+        heartbeats=trace.intervals,
+        lost=trace.lost,
+    )
+
+
+def _most_mistakes(mistakes: int) -> float:
+    """Upper 95 % bound of a Poisson mean after so many mistakes; 3.0 for none, the field's rule of three."""
+    if mistakes == 0:
+        return 3.0
+    from scipy.special import gammaincinv  # here, for it takes longer to import than all of accrual
+
+    return float(gammaincinv(mistakes + 1, 0.95))

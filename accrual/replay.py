@@ -1,0 +1,333 @@
+"""Levels, deadlines and mistakes of a detector over a trace.
+
+No polling: what a detector says between two heartbeats follows from the state after the first of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from accrual.core import engine
+from accrual.detectors import Detector
+from accrual.traces.trace import Trace, TraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Chain", "Mistakes", "Replay", "levels", "replay"]
+
+NEVER: int = engine.NEVER
+"""The deadline that never comes: int64's maximum."""
+
+
+class Chain:
+    """Which heartbeats of a trace count, and the intervals that estimators see.
+
+    Attributes
+    ----------
+    instants : int64 array [ns]
+        Their differences are the learned intervals. The arrivals themselves where every heartbeat counts.
+    starts : int64 array
+        Where in `instants` a stretch begins: at 0 and at each restart.
+    accepted : int64 array or None
+        Indices of the accepted heartbeats; None where that is all of them and each has its instant.
+    state : int64 array or None
+        For each heartbeat, once it was taken in: the index in `instants` of the last learned one.
+    latest : int64 array or None
+        For each heartbeat, once it was taken in: the index of the last accepted one.
+    ignored, clock_steps, restarts : int
+        How many heartbeats were.
+    """
+
+    accepted: NDArray[np.int64] | None = None
+    state: NDArray[np.int64] | None = None
+    latest: NDArray[np.int64] | None = None
+
+    def __init__(self, trace: Trace) -> None:
+        self.arrivals = trace.arrivals
+        self.ignored = self.clock_steps = self.restarts = 0
+        self.instants = trace.arrivals
+        self.starts = np.zeros(min(1, len(trace)), np.int64)
+        if engine.every_heartbeat_counts(trace.arrivals, trace.sequence, trace.epoch):
+            return
+        chain, starts, state, latest = np.empty((4, len(trace)), np.int64)
+        length, stretches, self.ignored, self.clock_steps, self.restarts = engine.accept_all(
+            trace.arrivals, trace.sequence, trace.epoch, chain, starts, state, latest
+        )
+        self.instants, self.starts = chain[:length], starts[:stretches]
+        self.state, self.latest = state, latest
+        self.accepted = np.flatnonzero(latest == np.arange(len(trace)))
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """First and last instant of each stretch."""
+        ends = np.append(self.starts, len(self.instants))[1:] - 1
+        return list(zip(self.starts.tolist(), ends.tolist(), strict=True))
+
+    def run(self, work: Callable[[int, int, int], int], threads: int, memory: int) -> None:
+        """Call ``work(start, low, high)`` for pieces that make up the chain, on threads where that pays.
+
+        `work` gives the index of an interval that the sums cannot hold, or -1. A piece repeats `memory` intervals of
+        the one before it to open its window, so it should be longer than that.
+        """
+        pieces = []
+        for start, end in self.stretches():
+            size = max(-(-(end - start) // threads), 4 * memory, 50_000) if threads > 1 else end - start
+            cuts = [*range(start, end, size), end] if end > start else [start, end]
+            pieces += [(start, low, high) for low, high in itertools.pairwise(cuts)]
+        if threads == 1 or len(pieces) == 1:
+            refused = [work(*piece) for piece in pieces]
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                refused = list(pool.map(lambda piece: work(*piece), pieces))
+        self.check(min((index for index in refused if index >= 0), default=-1))
+
+    def check(self, refused: int) -> None:
+        """Raise TraceError if the core refused an interval, by its index."""
+        if refused >= 0:
+            seconds = (int(self.instants[refused + 1]) - int(self.instants[refused])) / 1e9
+            raise TraceError(
+                f"interval {refused} of the heartbeats that count, {seconds:g} s, would make the window's exact sums "
+                "outgrow 128 bits"
+            )
+
+
+def as_trace(trace_or_arrivals: Trace | ArrayLike) -> Trace:
+    """A trace as it is; anything else as the arrivals of one."""
+    return trace_or_arrivals if isinstance(trace_or_arrivals, Trace) else Trace(trace_or_arrivals)
+
+
+def as_threads(threads: int) -> int:
+    """Check a number of threads."""
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
+        raise ValueError(f"threads must be a whole number from 1 to 1024, got {threads!r}")
+    return threads
+
+
+def as_detector(detector: Detector) -> Detector:
+    """Check that a detector is one."""
+    if not isinstance(detector, Detector):
+        raise TypeError(f"detector must be one of accrual's (accrual.PhiNormal(), ...), got {detector!r}")
+    return detector
+
+
+def levels(
+    trace_or_arrivals: Trace | ArrayLike,
+    detector: Detector,
+    threads: int = 1,
+    out: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """The suspicion level at each arrival, just before that heartbeat counts.
+
+    Parameters
+    ----------
+    trace_or_arrivals : Trace or array of int64, shape (n,)
+        Arrivals in ns, in any order; a trace brings its sequence numbers and epochs.
+    detector : Detector
+        For instance ``accrual.PhiNormal(window=1000)``.
+    threads : int
+        Threads to use; never changes a bit of the result.
+    out : float64 array, shape (n,), optional
+        Where to put the result.
+
+    Returns
+    -------
+    float64 array, shape (n,)
+        NaN where too few intervals are known.
+
+    Raises
+    ------
+    ValueError
+        If the arrivals are not exact int64 instants within 146 years of zero.
+    TraceError
+        If intervals are so long that a window's exact sums would outgrow 128 bits.
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> ac.levels([0, 10, 20, 30, 41], ac.PhiNormal(window=3, min_deviation=1e-9)).round(4)
+    array([   nan,    nan,    nan, 0.301 , 0.7995])
+    """
+    trace, compiled = as_trace(trace_or_arrivals), as_detector(detector).compiled
+    threads = as_threads(threads)
+    if out is None:
+        out = np.empty(len(trace))
+    elif not (
+        isinstance(out, np.ndarray)
+        and out.dtype == np.float64
+        and out.shape == (len(trace),)
+        and out.flags.c_contiguous
+        and out.flags.writeable
+    ):
+        raise ValueError(f"out must be a writeable, contiguous float64 array of shape ({len(trace)},)")
+    chain = Chain(trace)
+    if chain.state is not None:
+        return Replay(trace, detector, threads, chain)._levels(out)
+    out[:1] = np.nan
+    chain.run(
+        lambda start, low, high: engine.levels(compiled, chain.instants, start, low, high, out),
+        threads, detector.memory,
+    )  # fmt: skip
+    return out
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Suspicions of a peer that was alive: each from `start` until the heartbeat that ended it.
+
+    Attributes
+    ----------
+    start, end : int64 array [ns]
+        `start` is a deadline, rounded up to the ns, so it may equal `end`. A suspicion still open when the trace
+        ends has `end` = ``accrual.replay.NEVER``.
+    """
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def to_dict(self) -> dict[str, list[int]]:
+        """Plain lists."""
+        return {"start": self.start.tolist(), "end": self.end.tolist()}
+
+    def to_pandas(self):  # type: ignore[no-untyped-def]
+        """A DataFrame with the columns start and end [ns]."""
+        import pandas as pd
+
+        return pd.DataFrame({"start": self.start, "end": self.end})
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A detector's whole story over a trace; made by :func:`replay`.
+
+    Attributes
+    ----------
+    trace, detector
+        As given.
+    samples, total, denominators : int32, int64 [ns], float64 [ns] arrays
+        What the estimator knows after each instant of the chain: n (negative, -1 - n, where that is too little),
+        the sum, and n times the scale.
+    """
+
+    trace: Trace
+    detector: Detector
+    threads: int
+    chain: Chain = field(repr=False)
+
+    def __post_init__(self) -> None:
+        size, compiled = len(self.chain.instants), self.detector.compiled
+        samples, total, denominators = np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size)
+
+        def work(start: int, low: int, high: int) -> int:
+            piece = slice(low, high + 1)
+            return int(
+                engine.states(
+                    compiled, self.chain.instants, start, low, high, samples[piece], total[piece], denominators[piece]
+                )
+            )
+
+        self.chain.run(work, self.threads, self.detector.memory)
+        for name, value in (("samples", samples), ("total", total), ("denominators", denominators)):
+            object.__setattr__(self, name, value)
+
+    samples: NDArray[np.int32] = field(init=False, repr=False)
+    total: NDArray[np.int64] = field(init=False, repr=False)
+    denominators: NDArray[np.float64] = field(init=False, repr=False)
+
+    @property
+    def states(self) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
+        """samples, total and denominators together."""
+        return self.samples, self.total, self.denominators
+
+    @cached_property
+    def levels(self) -> NDArray[np.float64]:
+        """The level at each arrival, just before that heartbeat counts; as :func:`accrual.levels`."""
+        return self._levels(np.empty(len(self.trace)))
+
+    def _levels(self, out: NDArray[np.float64]) -> NDArray[np.float64]:
+        arrivals, n = self.trace.arrivals, len(self.trace)
+        out[:1] = np.nan
+        if self.chain.state is None or self.chain.latest is None:
+            state, last = np.arange(n - 1), arrivals[:-1]
+        else:
+            state, last = self.chain.state[:-1], arrivals[self.chain.latest[:-1]]
+        engine.levels_at(self.detector.compiled, *self.states, state, np.maximum(arrivals[1:] - last, 0), out[1:])
+        return out
+
+    def deadlines(self, threshold: float) -> NDArray[np.int64]:
+        """After each heartbeat: the first ns at which the level reaches the threshold if none follows.
+
+        ``accrual.replay.NEVER`` where there is none or the level is unknown. int64, shape (n,) [ns].
+        """
+        timeout = np.empty(len(self.samples), np.int64)
+        engine.timeouts(self.detector.compiled, *self.states, self.detector.compiled.inverse(threshold), timeout)
+        last = self.trace.arrivals
+        if self.chain.state is not None and self.chain.latest is not None:
+            timeout, last = timeout[self.chain.state], last[self.chain.latest]
+        never = timeout > NEVER - 1 - np.maximum(last, 0)
+        return np.where(never, NEVER, last + np.where(never, 0, timeout))
+
+    def mistakes(self, threshold: float) -> Mistakes:
+        """Every suspicion of the trace, from its first known level on, touching ones merged.
+
+        As many as ``accrual.qos(..., skip=0)`` counts.
+        """
+        z = self.detector.compiled.inverse(threshold)
+        chosen = slice(None) if self.chain.accepted is None else self.chain.accepted
+        arrivals, deadlines = self.trace.arrivals[chosen], self.deadlines(threshold)[chosen]
+        state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[chosen]
+        before = np.empty(max(len(arrivals) - 1, 0))
+        engine.latenesses(self.detector.compiled, *self.states, state[:-1], np.maximum(np.diff(arrivals), 0), before)
+        after = np.empty(len(arrivals))
+        engine.latenesses(self.detector.compiled, *self.states, state, np.zeros_like(arrivals), after)
+        late, stays = before > z, after > z
+        goes_on = late[:-1] & stays[1:-1]  # suspected before a heartbeat inside the trace, and still after it
+        begins, ends = late.copy(), late.copy()
+        begins[1:] &= ~goes_on
+        ends[:-1] &= ~goes_on
+        until = arrivals[1:].copy()
+        if len(late) and late[-1] and stays[-1]:
+            until[-1] = NEVER
+        return Mistakes(deadlines[:-1][begins], until[ends])
+
+
+def replay(trace: Trace | ArrayLike, detector: Detector, threads: int = 1) -> Replay:
+    """Replay a trace: levels, deadlines and mistakes at any threshold.
+
+    Parameters
+    ----------
+    trace : Trace or array of int64, shape (n,)
+        Arrivals in ns, in any order; a trace brings its sequence numbers and epochs.
+    detector : Detector
+        For instance ``accrual.PhiNormal(window=1000)``.
+    threads : int
+        Threads to use; never changes a bit of the result.
+
+    Raises
+    ------
+    ValueError, TraceError
+        As :func:`accrual.levels`.
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> r = ac.replay([0, 100, 200, 450, 500], ac.FixedTimeout(period=1e-7))
+    >>> r.levels
+    array([nan, 1. , 1. , 2.5, 0.5])
+    >>> r.deadlines(2)
+    array([200, 300, 400, 650, 700])
+    >>> r.mistakes(2)
+    Mistakes(start=array([400]), end=array([450]))
+    """
+    trace, detector = as_trace(trace), as_detector(detector)
+    return Replay(trace, detector, as_threads(threads), Chain(trace))

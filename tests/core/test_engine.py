@@ -1,0 +1,190 @@
+"""One heartbeat at a time, a whole trace, threads and instruction sets: the same bits."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import accrual as ac
+from accrual.core import engine
+
+TIERS = [name for name, number in engine.TIERS.items() if number <= engine.TIERS[engine.tier()]]
+NEVER = 2**63 - 1
+
+
+def test_the_build_under_test_is_the_one_meant():
+    """check-core names its build: without this, a wrong path would test the normal build three times."""
+    expected = os.environ.get("ACCRUAL_BUILD")
+    if expected:
+        assert Path(engine.__file__).is_relative_to(Path(expected).resolve())
+    if expected and expected.endswith("no-clones"):
+        assert TIERS == ["base"]
+
+
+@pytest.fixture(params=TIERS)
+def tier(request):
+    before = engine.tier()
+    yield engine.tier(request.param)
+    engine.tier(before)
+
+
+def test_an_unknown_tier_is_refused():
+    with pytest.raises(ValueError, match="tier must be one that this build and CPU have, got 'v9'"):
+        engine.tier("v9")
+
+
+# ---- streaming == trace --------------------------------------------------------------------------------------------
+
+steps = st.integers(0, 10**9) | st.sampled_from([0, 1, 10**8, 2**32, 3600 * 10**9]) | st.integers(-(10**10), -1)
+detectors = st.one_of(
+    st.builds(ac.FixedTimeout, period=st.sampled_from([1e-9, 0.1, 1 / 3, 60.0])),
+    st.builds(
+        ac.PhiNormal,
+        window=st.integers(2, 40),
+        min_samples=st.integers(1, 2),
+        min_deviation=st.sampled_from([0.0, 1e-6, 0.1]),
+        pause=st.sampled_from([0.0, 1e-9, 2.5]),
+    ),
+)
+
+
+@st.composite
+def traces(draw):
+    """Losses, duplicates, reorderings, backward clock, huge gaps, restarts."""
+    arrivals = np.cumsum(draw(st.lists(steps, min_size=1, max_size=80)))
+    n = len(arrivals)
+    sequence = epoch = None
+    if draw(st.booleans()):
+        sequence = np.cumsum(draw(st.lists(st.sampled_from([1, 1, 1, 2, 5, 0, -3]), min_size=n, max_size=n)))
+    if draw(st.booleans()):
+        epoch = np.cumsum(draw(st.lists(st.sampled_from([0] * 9 + [1]), min_size=n, max_size=n)))
+    return ac.Trace(arrivals, sequence=sequence, epoch=epoch)
+
+
+def one_at_a_time(trace, detector, threshold):
+    """Levels and deadlines as a Monitor gives them."""
+    monitor = ac.Monitor(detector, threshold=threshold)
+    levels, deadlines = [], []
+    for i, now in enumerate(trace.arrivals.tolist()):
+        levels.append(monitor.level(now=now))
+        monitor.heartbeat(
+            now=now,
+            sequence=None if trace.sequence is None else int(trace.sequence[i]),
+            epoch=None if trace.epoch is None else int(trace.epoch[i]),
+        )
+        deadline = monitor.deadline()
+        deadlines.append(NEVER if deadline is None else deadline)
+    return levels, deadlines, monitor
+
+
+@given(traces(), detectors, st.sampled_from([1e-20, 0.1, 1.0, 3.0, 8.0, 300.0]))
+def test_one_at_a_time_equals_the_whole_trace(trace, detector, threshold):
+    levels, deadlines, monitor = one_at_a_time(trace, detector, threshold)
+    replayed = ac.replay(trace, detector)
+    np.testing.assert_array_equal(ac.levels(trace, detector), levels)
+    np.testing.assert_array_equal(replayed.levels, levels)
+    np.testing.assert_array_equal(replayed.deadlines(threshold), deadlines)
+    assert monitor.ignored == replayed.chain.ignored
+    assert monitor.clock_steps == replayed.chain.clock_steps
+    assert monitor.restarts == replayed.chain.restarts
+
+
+@given(traces(), detectors, st.sampled_from([0.1, 1.0, 3.0, 8.0]))
+def test_a_deadline_is_the_first_ns_of_suspicion(trace, detector, threshold):
+    _, _, monitor = one_at_a_time(trace, detector, threshold)
+    deadline = monitor.deadline()
+    if deadline is not None:
+        assert monitor.suspected(now=deadline)
+        assert monitor.level(now=deadline) >= threshold
+        assert deadline == monitor.last or not monitor.suspected(now=deadline - 1)
+        assert deadline == monitor.last or monitor.level(now=deadline - 1) < threshold
+
+
+@given(traces(), detectors, st.lists(st.integers(0, 10**12), min_size=2, max_size=20))
+def test_levels_never_fall_in_silence(trace, detector, waits):
+    _, _, monitor = one_at_a_time(trace, detector, 1.0)
+    levels = [monitor.level(now=monitor.last + wait) for wait in sorted(waits)]
+    assert (np.isnan(levels).all()) or levels == sorted(levels)
+
+
+# ---- blocks, threads, tiers ------------------------------------------------------------------------------------------
+
+
+def lehmer(count, seed=1):
+    """Uniform integers below 2^31 that no library version changes."""
+    values = np.empty(count, np.int64)
+    state = seed
+    for i in range(count):
+        state = state * 48271 % 2147483647
+        values[i] = state
+    return values
+
+
+def long_trace():
+    """40,000 heartbeats of 100 ms with jitter, gaps up to an hour, equal instants, a change of period."""
+    intervals = 10**8 + lehmer(40_000) // 1000 - 10**6
+    intervals[5000:5010] = [0, 1, 2, 10**9, 2**32 - 1, 2**32, 2**33, 3600 * 10**9, 0, 0]
+    intervals[20_000:] //= 7
+    return np.cumsum(intervals)
+
+
+def digest(array):
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def test_equal_bits_on_every_tier_and_build(tier):
+    """Not only equal to each other here: equal to what is written down, on any machine."""
+    arrivals = long_trace()
+    found = {}
+    for window in (3, 100, 1000):
+        replayed = ac.replay(arrivals, ac.PhiNormal(window=window))
+        found[f"levels {window}"] = digest(ac.levels(arrivals, replayed.detector))
+        found[f"deadlines {window}"] = digest(replayed.deadlines(8.0))
+        np.testing.assert_array_equal(replayed.levels, ac.levels(arrivals, replayed.detector))
+    assert found == json.loads((Path(__file__).parents[1] / "golden" / "bits.json").read_text()), tier
+
+
+def test_long_traces_equal_the_stream(tier):
+    arrivals = long_trace()[:12_000]
+    detector = ac.PhiNormal(window=700)
+    levels, deadlines, _ = one_at_a_time(ac.Trace(arrivals), detector, 8.0)
+    np.testing.assert_array_equal(ac.levels(arrivals, detector), levels)
+    np.testing.assert_array_equal(ac.replay(arrivals, detector).deadlines(8.0), deadlines)
+
+
+def test_threads_change_nothing():
+    arrivals = np.concatenate([long_trace(), long_trace() + 10**15, long_trace() + 10**16, long_trace() + 2 * 10**16])
+    for detector in (ac.PhiNormal(window=1000), ac.FixedTimeout(period=0.1)):
+        alone = ac.levels(arrivals, detector)
+        for threads in (2, 3, 8):
+            np.testing.assert_array_equal(ac.levels(arrivals, detector, threads=threads), alone)
+
+
+@given(st.integers(0, 39_998), st.integers(0, 39_998), st.sampled_from([2, 50, 1000]))
+def test_any_piece_of_a_trace_has_the_bits_of_the_whole(a, b, window):
+    low, high = min(a, b), max(a, b)
+    arrivals, detector = ARRIVALS, ac.PhiNormal(window=window)
+    out = np.full(len(arrivals), -1.0)
+    assert engine.levels(detector.compiled, arrivals, 0, low, high, out) == -1
+    np.testing.assert_array_equal(out[low + 1 : high + 1], WHOLE[window][low + 1 : high + 1])
+    assert (out[: low + 1] == -1).all()
+    assert (out[high + 1 :] == -1).all()
+
+
+ARRIVALS = long_trace()
+WHOLE = {window: ac.levels(ARRIVALS, ac.PhiNormal(window=window)) for window in (2, 50, 1000)}
+
+
+def test_ranges_outside_the_arrays_are_refused():
+    compiled = ac.PhiNormal().compiled
+    with pytest.raises(IndexError):
+        engine.levels(compiled, ARRIVALS, 0, 0, len(ARRIVALS), np.empty(len(ARRIVALS)))
+    with pytest.raises(IndexError):
+        engine.levels(compiled, ARRIVALS, 5, 0, 10, np.empty(len(ARRIVALS)))
+    with pytest.raises(IndexError):
+        engine.states(compiled, ARRIVALS, 0, 0, 10, np.empty(3, np.int32), np.empty(3, np.int64), np.empty(3))

@@ -1,0 +1,85 @@
+"""Detectors: parameters checked, names derived, the command line's spelling read back."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import accrual as ac
+from accrual.detectors import Detector, parse_detector
+
+EXAMPLES = {"fixed-timeout": ac.FixedTimeout(period=0.2), "phi-normal": ac.PhiNormal(window=20, min_deviation=0.01)}
+
+
+def test_every_detector_is_listed_and_has_an_example_here():
+    assert set(ac.DETECTORS) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("detector", EXAMPLES.values(), ids=str)
+def test_every_detector(detector):
+    assert ac.DETECTORS[detector.name] is type(detector)
+    assert parse_detector(str(detector)) == detector
+    assert pickle.loads(pickle.dumps(detector)) == copy.deepcopy(detector) == detector
+    assert hash(copy.copy(detector)) == hash(detector)
+    assert (np.diff(detector.thresholds) > 0).all()
+    assert detector.thresholds[0] < detector.typical_threshold < detector.thresholds[-1]
+    assert "Source" in type(detector).__doc__
+    assert ">>>" in type(detector).__doc__
+    with pytest.raises(AttributeError):
+        detector.window = 3
+    with pytest.raises(TypeError):
+        type(detector)(7)  # keywords only
+
+
+@pytest.mark.parametrize("window", [0, -1, 2**40, 2**24 + 1, 10.0, np.nan, "10", True, None, np.float64(5)])
+def test_windows_that_are_none(window):
+    with pytest.raises(ValueError, match=r"window must be a whole number from 1 to 16777216, got "):
+        ac.PhiNormal(window=window)
+
+
+@pytest.mark.parametrize("window", [np.int32(10), np.uint8(10), 10])
+def test_windows_of_other_integer_types(window):
+    assert ac.PhiNormal(window=window) == ac.PhiNormal(window=10)
+
+
+def test_min_samples_lies_within_the_window():
+    assert ac.PhiNormal(window=1, min_samples=1).memory == 1
+    with pytest.raises(ValueError, match="min_samples must be a whole number from 1 to 3, got 4"):
+        ac.PhiNormal(window=3, min_samples=4)
+
+
+@pytest.mark.parametrize("name", ["min_deviation", "pause"])
+@pytest.mark.parametrize("value", [-1e-9, np.nan, np.inf, 1e9, "1", True, None, 10**400])
+def test_durations_that_are_none(name, value):
+    with pytest.raises(ValueError, match=rf"{name} must be 0 to 9007199 seconds, got "):
+        ac.PhiNormal(**{name: value})
+
+
+@pytest.mark.parametrize("period", [0, -1, np.nan, 1e-10, 1e10])
+def test_periods_that_are_none(period):
+    with pytest.raises(ValueError, match="period must be 1e-09 to 9007199 seconds, got "):
+        ac.FixedTimeout(period=period)
+
+
+def test_detector_itself_is_none():
+    with pytest.raises(TypeError, match="use one of fixed-timeout, phi-normal"):
+        ac.levels([0, 1], Detector())
+    with pytest.raises(TypeError, match=r"detector must be one of accrual's .* got 'phi'"):
+        ac.levels([0, 1], "phi")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chi", "detector must be one of fixed-timeout, phi-normal, phi, fixed, got 'chi'"),
+        ("phi:size=3", "phi-normal has the parameters window, min_samples, min_deviation, pause, not 'size'"),
+        ("phi:window=ten", "phi-normal: window must be a number, got 'ten'"),
+        ("phi:window=1.5", "phi-normal: window must be a number, got '1.5'"),
+        ("phi:window=0", "window must be a whole number"),
+        ("fixed", "fixed-timeout needs period"),
+    ],
+)
+def test_descriptions_that_are_wrong(text, message):
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        parse_detector(text)

@@ -1,0 +1,254 @@
+"""Quality of service against the letter of semantics.md, polling, and closed forms."""
+
+import json
+import math
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+import accrual as ac
+
+MS = 1_000_000
+SEED = 1992
+FIELDS = [name for name in ac.QoS.__dataclass_fields__ if name != "mistake_rate_upper"]
+
+periods = st.sampled_from([0.1, 0.05, 2.0])
+detectors = st.one_of(
+    st.builds(ac.FixedTimeout, period=periods),
+    st.builds(
+        ac.PhiNormal,
+        window=st.integers(2, 12),
+        min_deviation=st.sampled_from([0.0, 0.01]),
+        pause=st.sampled_from([0.0, 0.05]),
+    ),
+)
+# Sub-ns differences between two roads to the same figure must not decide: instants are odd, thresholds are not round.
+steps = st.one_of(
+    st.integers(1, 3 * 10**8), st.sampled_from([10**8 + 1, 10**8 + 3, 7 * 10**9 + 1]), st.integers(-(10**9), -1)
+)
+
+
+@st.composite
+def traces(draw):
+    arrivals = np.cumsum(draw(st.lists(steps, min_size=4, max_size=50)))
+    n = len(arrivals)
+    sequence = epoch = sent = None
+    if draw(st.booleans()):
+        sequence = np.cumsum(draw(st.lists(st.sampled_from([1, 1, 1, 3, 0, -2]), min_size=n, max_size=n)))
+    if draw(st.booleans()):
+        epoch = np.cumsum(draw(st.lists(st.sampled_from([0] * 9 + [1]), min_size=n, max_size=n)))
+    if draw(st.booleans()):
+        sent = arrivals - np.array(draw(st.lists(st.integers(0, 10**8), min_size=n, max_size=n)))
+    return ac.Trace(arrivals, sequence=sequence, epoch=epoch, sent=sent, period=draw(st.none() | periods))
+
+
+def fields(qos):
+    return {name: getattr(qos, name) for name in FIELDS}
+
+
+def figures(found):
+    """The oracle's exact figures as the package gives them."""
+    return {
+        name: pytest.approx(math.nan if value is None else float(value), rel=1e-9, abs=1e-12, nan_ok=True)
+        for name, value in ((name, getattr(found, name)) for name in FIELDS)
+    }
+
+
+@given(traces(), detectors, st.sampled_from([0.17, 0.7321, 1.1234, 2.718, 7.77, 30.3]))
+def test_every_field_is_what_the_definitions_say(trace, detector, threshold):
+    expected = oracle.qos(trace, detector, threshold)
+    assume(expected.heartbeats and expected.observed)
+    # Recurrence is measured along observed time; the oracle's raw instants differ where the clock went back.
+    found = fields(ac.qos(trace, detector, threshold))
+    expected = figures(expected)
+    if (np.diff(trace.arrivals) < 0).any():
+        for name in ("mistake_recurrence", "good_period"):
+            del found[name], expected[name]
+    assert found == expected
+
+
+@given(traces(), detectors, st.lists(st.floats(0.01, 40), min_size=1, max_size=30))
+def test_a_curve_is_its_points(trace, detector, thresholds):
+    try:
+        curve = ac.curve(trace, detector, thresholds, quantiles=True)
+    except ac.TraceError:  # too short to score
+        return
+    np.testing.assert_array_equal(curve.thresholds, thresholds)
+    for point, threshold in zip(curve.points, thresholds, strict=True):
+        np.testing.assert_equal(point.to_dict(), ac.qos(trace, detector, threshold).to_dict())
+    np.testing.assert_array_equal(curve.mistakes, [point.mistakes for point in curve.points])
+
+
+@given(traces(), detectors, st.floats(0.31, 40))
+def test_mistakes_of_a_replay_are_those_of_its_qos(trace, detector, threshold):
+    try:
+        qos = ac.qos(trace, detector, threshold, skip=0)
+    except ac.TraceError:
+        return
+    assert len(ac.replay(trace, detector).mistakes(threshold)) == qos.mistakes
+
+
+@given(
+    st.lists(st.integers(1, 12) | st.integers(1, 200), min_size=4, max_size=60),
+    st.sampled_from([ac.FixedTimeout(period=0.0101), ac.PhiNormal(window=5, min_deviation=0.0017)]),
+    st.sampled_from([0.7321, 1.37, 2.718, 7.77]),
+)
+def test_mistakes_are_what_polling_finds(intervals, detector, threshold):
+    """Ask every millisecond. Suspicions that fall between two questions go unseen, so they are left out of ours."""
+    arrivals = np.cumsum([0, *intervals]) * MS
+    found = ac.replay(arrivals, detector).mistakes(threshold)
+    polled = oracle.poll(ac.Trace(arrivals), detector, threshold, MS)
+    rounded = [(-(-start // MS) * MS, end) for start, end in zip(found.start.tolist(), found.end.tolist(), strict=True)]
+    assert [(start, end) for start, end in rounded if start < end] == polled
+
+
+# ---- closed forms (theory.md, section 5.1) ---------------------------------------------------------------------------
+
+
+def normal_arrivals(n, mean=100 * MS, deviation=10 * MS):
+    intervals = np.random.default_rng(SEED).normal(mean, deviation, n)
+    return np.cumsum(intervals.round().astype(np.int64))
+
+
+def test_mean_phi_just_before_a_heartbeat():
+    """-log10 of a uniform variable has the mean 1/ln 10 when the law is right; a window of 2^17 almost knows it."""
+    window, n = 1 << 17, 1 << 18
+    levels = ac.levels(normal_arrivals(n), ac.PhiNormal(window=window))[window + 1 :]
+    standard_error = 1 / math.log(10) / math.sqrt(len(levels))
+    assert levels.mean() == pytest.approx(1 / math.log(10), abs=5 * standard_error)
+
+
+@pytest.mark.parametrize(("threshold", "probability"), [(1, 0.118882), (2, 0.0196757), (3, 0.00420819)])
+def test_small_windows_promise_too_much(threshold, probability):
+    """Estimated mean and deviation, n = 20: the exact share of mistakes is Student's, not 10^-Phi."""
+    n, count = 20, 400_000
+    z = stats.norm.isf(10.0**-threshold)
+    assert stats.t.sf(z * math.sqrt((n - 1) / (n + 1)), n - 1) == pytest.approx(probability, rel=1e-5)
+    found = ac.qos(normal_arrivals(count), ac.PhiNormal(window=n), threshold, skip=n)
+    error = math.sqrt(probability / found.heartbeats)
+    assert found.mistakes / found.heartbeats == pytest.approx(probability, abs=6 * error)  # overlapping windows
+
+
+def test_fixed_timeout_on_normal_intervals():
+    mean, deviation, z = 0.1, 0.01, 2.0
+    found = ac.qos(normal_arrivals(400_000), ac.FixedTimeout(period=mean), (mean + z * deviation) / mean)
+    late, density = stats.norm.sf(z), stats.norm.pdf(z)
+    assert found.mistake_rate == pytest.approx(late / mean, rel=5 / math.sqrt(found.mistakes))
+    assert found.mistake_duration == pytest.approx(deviation * (density / late - z), rel=0.05)
+    assert 1 - found.query_accuracy == pytest.approx(deviation * (density - z * late) / mean, rel=0.05)
+    assert found.mistake_recurrence == pytest.approx(mean / late, rel=0.05)
+    assert found.detection_time == pytest.approx(mean + z * deviation, rel=1e-12)
+
+
+def test_fixed_timeout_on_exponential_intervals():
+    mean = 0.1
+    intervals = np.random.default_rng(SEED).exponential(mean * 1e9, 400_000).round().astype(np.int64)
+    found = ac.qos(np.cumsum(intervals), ac.FixedTimeout(period=mean), 3)
+    assert found.mistake_rate == pytest.approx(math.exp(-3) / mean, rel=0.05)
+    assert found.mistake_duration == pytest.approx(mean, rel=0.05)  # memoryless
+    assert 1 - found.query_accuracy == pytest.approx(math.exp(-3), rel=0.05)
+
+
+def test_upper_bound_of_the_mistake_rate():
+    """Garwood's bound by its definition: so few mistakes or fewer have a chance of 5 % there; 3.0 for none."""
+    arrivals = np.cumsum([0, 100, 100, 250, 100, 250, 100, 100]) * MS
+    three = ac.curve(arrivals, ac.FixedTimeout(period=0.1), [2, 3])
+    assert three.mistakes.tolist() == [2, 0]
+    assert stats.poisson.cdf(2, three.mistake_rate_upper[0] * three.observed[0]) == pytest.approx(0.05)
+    assert three.mistake_rate_upper[1] * three.observed[1] == 3.0
+    assert three.mistake_rate[1] == 0
+    assert np.isnan([three.mistake_duration[1], three.mistake_recurrence[1], three.good_period[1]]).all()
+
+
+# ---- one pass, threads, forms ---------------------------------------------------------------------------------------
+
+
+def test_threads_change_nothing():
+    arrivals = normal_arrivals(300_000)
+    sent = arrivals - np.random.default_rng(SEED).integers(0, MS, len(arrivals))
+    trace = ac.Trace(arrivals, sequence=np.arange(len(arrivals)) * 2, sent=sent, period=0.1)
+    for detector in (ac.PhiNormal(window=1000), ac.FixedTimeout(period=0.1)):
+        thresholds = np.linspace(0.1, 6, 50)
+        alone = ac.curve(trace, detector, thresholds).to_dict()
+        for threads in (2, 5):
+            assert ac.curve(trace, detector, thresholds, threads=threads).to_dict() == alone
+
+
+def test_detection_time_counts_from_sending_or_adds_the_transit():
+    arrivals = np.arange(10) * 100 * MS
+    detector = ac.FixedTimeout(period=0.1)
+    assert ac.qos(arrivals, detector, 3).detection_time == pytest.approx(0.3)
+    assert ac.qos(arrivals, detector, 3, transit=0.02).detection_time == pytest.approx(0.32)
+    trace = ac.Trace(arrivals, sent=arrivals - 5 * MS, sent_remote=arrivals - 10**15, period=0.1)
+    found = ac.qos(trace, detector, 3, transit=0.02)
+    assert (found.detection_time, found.detection_time_uniform) == (pytest.approx(0.305), pytest.approx(0.255))
+    assert found.detection_time_p99 == found.detection_time_max == pytest.approx(0.305)
+
+
+def test_thresholds_that_everything_or_nothing_reaches():
+    curve = ac.curve(np.arange(100) * 100 * MS, ac.PhiNormal(window=10), [0.0, math.inf, 8.0], quantiles=True)
+    assert curve.query_accuracy.tolist() == [0.0, 1.0, 1.0]
+    assert curve.mistakes.tolist() == [1, 0, 0]
+    assert curve.detection_time.tolist()[:2] == [0.0, math.inf]
+    assert curve.detection_time_max.tolist()[:2] == [0.0, math.inf]
+
+
+def test_forms_of_a_result():
+    curve = ac.curve(np.cumsum([0, 100, 100, 250, 100]) * MS, ac.FixedTimeout(period=0.1), [3, 2])
+    assert json.loads(json.dumps(curve.to_dict(), allow_nan=False))["mistake_duration"] == [None, 0.05]
+    assert curve.to_pandas().mistakes.tolist() == [0, 1]
+    assert curve[1].mistakes == 1
+    assert len(curve) == 2
+    assert "mistake_rate" in dir(curve)
+    assert "<td>2</td>" in curve._repr_html_()
+    assert "mistake_rate" in curve[0]._repr_html_()
+    with pytest.raises(AttributeError, match="Curve has no field 'speed'"):
+        _ = curve.speed
+
+
+# ---- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_traces_too_short_to_score(n):
+    with pytest.raises(ac.TraceError, match="nothing to score"):
+        ac.qos(np.arange(n), ac.PhiNormal(), 8)
+
+
+@pytest.mark.parametrize("skip", [-1, 1.5, True, "3"])
+def test_skips_that_are_none(skip):
+    with pytest.raises(ValueError, match="skip must be an arrival's number, 0 or more, got "):
+        ac.qos(np.arange(9), ac.PhiNormal(), 8, skip=skip)
+
+
+def test_skip_beyond_the_end():
+    with pytest.raises(ac.TraceError, match="observation starts at number 9"):
+        ac.qos(np.arange(9), ac.PhiNormal(), 8, skip=9)
+
+
+@pytest.mark.parametrize("thresholds", [[], [1, math.nan], [[1, 2]], math.nan])
+def test_thresholds_that_are_none(thresholds):
+    with pytest.raises(ValueError, match="thresholds must be one or more numbers, got "):
+        ac.curve(np.arange(9), ac.PhiNormal(), thresholds)
+
+
+@pytest.mark.parametrize("transit", [-0.1, math.nan, math.inf])
+def test_transits_that_are_none(transit):
+    with pytest.raises(ValueError, match="transit must be 0 or more seconds, got "):
+        ac.qos(np.arange(9), ac.PhiNormal(), 8, transit=transit)
+
+
+def test_intervals_too_long_to_score():
+    year = 365 * 24 * 3600 * 10**9
+    with pytest.raises(ac.TraceError, match="interval 2 of the heartbeats that count is too long to be scored"):
+        ac.qos([0, 1, 2, year], ac.FixedTimeout(period=1), 8)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2", 10**6])
+def test_threads_that_are_none(threads):
+    with pytest.raises(ValueError, match="threads must be a whole number from 1 to 1024, got "):
+        ac.curve(np.arange(9), ac.PhiNormal(), [1], threads=threads)
