@@ -1,0 +1,276 @@
+"""Benchmarks with their rivals in the same run: ``make bench``.
+
+Writes results.json beside this file, with the machine's description, and the table of the README from it;
+``--table`` only renews the table. Nothing here is a test: figures depend on the machine and on what else it does.
+Every figure is the best of several rounds, in each of which all contenders take their turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import accrual as ac
+from accrual.core import engine
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
+README = HERE.parents[1] / "README.md"
+HEARTBEATS, WINDOW, ROUNDS = 5_850_000, 1000, 7
+RIVAL_PACKAGES = ["pandas", "polars", "bottleneck", "numba", "phi-accrual-failure-detector"]
+
+
+def trace(n: int) -> np.ndarray:
+    """Arrivals [ns] like the week of the phi paper: 100 ms with 2 ms of normal jitter."""
+    rng = np.random.default_rng(2004)
+    return np.cumsum(rng.normal(1e8, 2e6, n).round().astype(np.int64))
+
+
+# ---- row 1 and 2: levels over a trace --------------------------------------------------------------------------------
+
+
+def rival_levels() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """The same levels by the libraries that people would reach for: rolling mean and deviation, then log_ndtr."""
+    import bottleneck
+    import numba
+    import pandas as pd
+    import polars as pl
+    from scipy.special import log_ndtr
+
+    def phi(intervals, mean, deviation):  # the state before each interval
+        z = (intervals[WINDOW:] - mean[WINDOW - 1 : -1]) / deviation[WINDOW - 1 : -1]
+        return log_ndtr(-z) / -np.log(10)
+
+    def with_bottleneck(arrivals):
+        x = np.diff(arrivals).astype(np.float64)
+        return phi(x, bottleneck.move_mean(x, WINDOW), bottleneck.move_std(x, WINDOW))
+
+    def with_pandas(arrivals):
+        x = np.diff(arrivals).astype(np.float64)
+        rolling = pd.Series(x).rolling(WINDOW)
+        return phi(x, rolling.mean().to_numpy(), rolling.std(ddof=0).to_numpy())
+
+    def with_polars(arrivals):
+        x = np.diff(arrivals).astype(np.float64)
+        series = pl.Series(x)
+        return phi(x, series.rolling_mean(WINDOW).to_numpy(), series.rolling_std(WINDOW, ddof=0).to_numpy())
+
+    @numba.njit(nogil=True)
+    def sliding(x, window):  # running float sums round the first interval: what one would write by hand
+        z = np.empty(len(x) - window)
+        total = squares = 0.0
+        for k in range(window):
+            total += x[k] - x[0]
+            squares += (x[k] - x[0]) ** 2
+        for k in range(window, len(x)):
+            new, old = x[k] - x[0], x[k - window] - x[0]
+            mean = total / window
+            z[k - window] = (new - mean) / np.sqrt(squares / window - mean * mean)
+            total += new - old
+            squares += new * new - old * old
+        return z
+
+    def with_numba(arrivals):
+        return log_ndtr(-sliding(np.diff(arrivals).astype(np.float64), WINDOW)) / -np.log(10)
+
+    return {"bottleneck": with_bottleneck, "pandas": with_pandas, "polars": with_polars, "numba": with_numba}
+
+
+def best(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds of the best round for each contender; the first, warming call does not count."""
+    times = {name: [] for name in contenders}
+    for contender in contenders.values():
+        contender()
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            start = time.perf_counter()
+            contender()
+            times[name].append(time.perf_counter() - start)
+    return {name: min(taken) for name, taken in times.items()}
+
+
+def bench_levels(n: int, rounds: int) -> dict:
+    """Row 1, on each instruction set, and row 2."""
+    arrivals, detector, out = trace(n), ac.PhiNormal(window=WINDOW), np.empty(n)
+    fastest = engine.tier()
+
+    def ours(tier=fastest, threads=1, out=out):
+        def run():
+            engine.tier(tier)
+            ac.levels(arrivals, detector, threads=threads, out=out)
+
+        return run
+
+    tiers = [name for name, number in engine.TIERS.items() if number <= engine.TIERS[fastest]]
+    rivals = rival_levels()
+    contenders = {f"accrual {tier}": ours(tier) for tier in tiers}
+    contenders |= {"accrual fresh": ours(out=None), "accrual 2 threads": ours(threads=2)}
+    contenders |= {name: (lambda rival=rival: rival(arrivals)) for name, rival in rivals.items()}
+    seconds = best(contenders, rounds)
+    engine.tier(fastest)
+
+    # What the others' running floats make of one outage of an hour, once it has left the window.
+    short = trace(20_000)
+    short[5000:] += 3600 * 10**9
+    exact = ac.levels(short, detector)[1 + WINDOW :]
+    after = slice(5000 + WINDOW, None)
+    error = {name: float(np.nanmax(np.abs(rival(short) / exact - 1)[after])) for name, rival in rivals.items()}
+    return {
+        "ns_per_heartbeat": {name: s / n * 1e9 for name, s in seconds.items()},
+        "tier": fastest,
+        "relative_error_after_an_hours_gap": error,
+        "heartbeats": n,
+        "window": WINDOW,
+    }
+
+
+# ---- row 3: the whole curve ------------------------------------------------------------------------------------------
+
+
+def bench_curve(n: int, rounds: int) -> dict:
+    """1,000 thresholds in one pass, against one pass of levels."""
+    arrivals, detector, out = trace(n), ac.PhiNormal(window=WINDOW), np.empty(n)
+    found = {}
+    for lowest in (0.5, 1.0, 3.0):
+        thresholds = np.linspace(lowest, 16, 1000)
+        found |= best({f"from Phi {lowest:g}": lambda t=thresholds: ac.curve(arrivals, detector, t)}, rounds)
+    found |= best({"one levels pass": lambda: ac.levels(arrivals, detector, out=out)}, rounds)
+    return {"ns_per_heartbeat": {name: s / n * 1e9 for name, s in found.items()}, "thresholds": 1000, "heartbeats": n}
+
+
+# ---- row 4: one heartbeat at a time ----------------------------------------------------------------------------------
+
+
+def bench_monitor(n: int, rounds: int) -> dict:
+    """A level and a heartbeat, from a Python loop."""
+    arrivals = trace(n).tolist()
+
+    def ours():
+        monitor = ac.Monitor(ac.PhiNormal(window=WINDOW), threshold=8)
+        heartbeat, level = monitor.heartbeat, monitor.level
+        for now in arrivals:
+            level(now)
+            heartbeat(now)
+
+    def loop():
+        for now in arrivals:
+            now  # noqa: B018
+
+    # The package's modules import each other by bare name from a directory that is no valid package name.
+    sys.path.insert(0, str(Path(sysconfig.get_path("purelib")) / "phi-accrual-failure-detector"))
+    from phi_accrual_failure_detector import PhiAccrualFailureDetector
+
+    few = [now // 1_000_000 for now in arrivals[: n // 20]]
+
+    def package():
+        clock = iter(few)
+        detector = PhiAccrualFailureDetector(
+            threshold=8, max_sample_size=WINDOW, min_std_deviation_ms=1, acceptable_heartbeat_pause_ms=0,
+            first_heartbeat_estimate_ms=100,
+        )  # fmt: skip
+        now = [0]
+        PhiAccrualFailureDetector._get_time = staticmethod(lambda: now[0])  # the same instants instead of its clock
+        for instant in clock:
+            now[0] = instant
+            detector.phi()
+            detector.heartbeat()
+
+    seconds = best({"accrual": ours, "empty loop": loop}, rounds) | best({"phi package": package}, max(rounds // 2, 1))
+    counts = {"accrual": n, "empty loop": n, "phi package": len(few)}
+    return {"ns_per_pair": {name: s / counts[name] * 1e9 for name, s in seconds.items()}, "window": WINDOW}
+
+
+# ---- the machine, the file, the table --------------------------------------------------------------------------------
+
+
+def machine() -> dict:
+    """What the figures depend on."""
+    cpu = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "instruction set": engine.tier(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "compiler": sysconfig.get_config_var("CC"),
+        "load": os.getloadavg()[0],
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": {name: importlib.metadata.version(name) for name in ["accrual", "numpy", "scipy", *RIVAL_PACKAGES]},
+    }
+
+
+def table(results: dict) -> str:
+    """The README's table, in Markdown."""
+    levels, curve, monitor = (results[name] for name in ("levels", "curve", "monitor"))
+    ns, error = levels["ns_per_heartbeat"], levels["relative_error_after_an_hours_gap"]
+    rivals = {name: ns[name] for name in error}
+    fastest = min(rivals, key=rivals.get)
+    rows = ["| `levels`, window 1000, 5.85 M heartbeats | ns a heartbeat | against the fastest rival | error after an hour's gap |",
+            "|---|---|---|---|"]  # fmt: skip
+    for name in [n for n in ns if n.startswith("accrual")]:
+        rows.append(f"| {name} | {ns[name]:.2f} | {rivals[fastest] / ns[name]:.1f} x | 0 |")
+    rows += [f"| {name} + `log_ndtr` | {ns[name]:.1f} | {rivals[fastest] / ns[name]:.1f} x | {error[name]:.0e} |"
+             for name in sorted(rivals, key=rivals.get)]  # fmt: skip
+    pair = monitor["ns_per_pair"]
+    passes = curve["ns_per_heartbeat"]
+    one = passes.pop("one levels pass")
+    rows += ["", "| work | ns | |", "|---|---|---|"]
+    rows += [f"| `curve`, 1,000 thresholds {name}, a heartbeat | {v:.2f} | {v / one:.1f} x one `levels` pass ({one:.2f}) |"
+             for name, v in passes.items()]  # fmt: skip
+    passes["one levels pass"] = one
+    rows += [f"| `Monitor.level` + `heartbeat`, a pair | {pair['accrual']:.0f} | {pair['phi package'] / pair['accrual']:.0f} x "
+             f"the phi package on PyPI ({pair['phi package']:.0f}); an empty loop takes {pair['empty loop']:.0f} |"]  # fmt: skip
+    about = results["machine"]
+    versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
+    rows += ["", f"{about['cpu']}, {about['cores']} cores, {about['system']}, Python {about['python']}, {about['compiler']}, "
+             f"{about['date']}; {versions}. Best of {results['rounds']} rounds on a machine that others may share."]  # fmt: skip
+    return "\n".join(rows)
+
+
+def write_table(results: dict) -> None:
+    """Put the table between the README's marks."""
+    begin, end = "<!-- bench: begin -->", "<!-- bench: end -->"
+    text = README.read_text()
+    before, rest = text.split(begin)
+    README.write_text(before + begin + "\n" + table(results) + "\n" + end + rest.split(end)[1])
+
+
+def main() -> None:
+    """Run, write, and show."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", action="store_true", help="only renew the README's table from results.json")
+    parser.add_argument("--smoke", action="store_true", help="a hundredth of the size, nothing written: does it run?")
+    arguments = parser.parse_args()
+    if arguments.table:
+        write_table(json.loads(RESULTS.read_text()))
+        return
+    scale, rounds = (100, 1) if arguments.smoke else (1, ROUNDS)
+    results = {
+        "machine": machine(),
+        "rounds": rounds,
+        "levels": bench_levels(HEARTBEATS // scale, rounds),
+        "curve": bench_curve(HEARTBEATS // scale, rounds),
+        "monitor": bench_monitor(200_000 // scale, rounds),
+    }
+    print(table(results))
+    if not arguments.smoke:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        write_table(results)
+
+
+if __name__ == "__main__":
+    main()
