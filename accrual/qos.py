@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Curve", "QoS", "curve", "qos"]
 
-CHUNK = 1 << 16  # heartbeats whose states are held at a time: they stay in the second-level cache
 CELLS = 4096
 UNIT = 256 * NS  # units of the fixed-point sums in a second
 
@@ -329,25 +328,41 @@ class _Scoring:
         previous = self._lateness(low - 1, int(self._interval(low - 1, low)[0])) if low else math.nan
         # Pieces after the first are of a trace whose clock never went back.
         elapsed = 0 if low == self.low else int(self.arrivals[low] - self.arrivals[self.low])
-        tally = _Tally(self.z, elapsed, previous)
-        for at in range(low, high, CHUNK):
-            until = min(at + CHUNK, high)
-            states, state = self._states(at, until)
-            bad = tally.engine.add(self.detector.compiled, *states, state, self._interval(at, until))
-            if bad >= 0:
-                raise TraceError(f"interval {at + bad} of the heartbeats that count is too long to be scored: 208 days")
-            if self.sent is not None:
-                known = (states[0] if state is None else states[0][state])[: until - at] >= 0
-                under_way = (self.arrivals[at:until] - self.sent[at:until])[known]
-                # In two halves: a sum of int64 could outgrow it.
-                tally.under_way += (int((under_way >> 32).sum()) << 32) + int((under_way & 0xFFFFFFFF).sum())
-            if self.sequence is not None:
-                steps = np.diff(self.sequence[at : until + 1].view(np.uint64)) - np.uint64(1)
-                if self.epoch is not None:
-                    steps = steps[np.diff(self.epoch[at : until + 1]) == 0]
-                tally.lost += int(steps.sum())
+        tally, compiled = _Tally(self.z, elapsed, previous), self.detector.compiled
+        if self.replay is None or self.state is None:
+            bad, too_long = tally.engine.add_chain(compiled, self.chain.instants, low, high)
+            self.chain.check(-1 if too_long else bad)
+        else:
+            bad = tally.engine.add(compiled, *self.replay.states, self.state[low:high], self._interval(low, high))
+        if bad >= 0:
+            raise TraceError(f"interval {bad} of the heartbeats that count is too long to be scored: 208 days")
         tally.engine.finish()
         return tally
+
+    def _known(self) -> slice | NDArray[np.bool_]:
+        """Which of the scored intervals begin with a level, among all of the trace."""
+        if self.replay is None or self.state is None:
+            return slice(max(self.low, self.detector.compiled.min_samples), self.high)
+        known = self.replay.samples[self.state] >= 0
+        known[: self.low] = known[self.high :] = False
+        return known
+
+    def under_way(self) -> int:
+        """Time from sending to arrival, summed over the heartbeats that scored intervals with a level follow, ns."""
+        if self.sent is None:
+            return round(self.transit * NS) * len(self.arrivals[self._known()])
+        under_way = (self.arrivals - self.sent)[self._known()]
+        # In two halves: a sum of int64 could outgrow it.
+        return (int((under_way >> 32).sum()) << 32) + int((under_way & 0xFFFFFFFF).sum())
+
+    def lost(self) -> int:
+        """Sequence numbers missing in the scored intervals; none across a restart."""
+        if self.sequence is None:
+            return 0
+        steps = np.diff(self.sequence[self.low : self.high + 1].view(np.uint64)) - np.uint64(1)
+        if self.epoch is not None:
+            steps = steps[np.diff(self.epoch[self.low : self.high + 1]) == 0]
+        return int(steps.sum())
 
     # ---- what becomes of it ----
 
@@ -403,7 +418,6 @@ class _Tally:
             table[:, names["first"]] = table[:, names["last"]] = -1
         cells = np.zeros(CELLS, np.int32)
         self.engine = engine.Tally(z, self.late, self.early, self.resumed, self.whole, cells, elapsed, previous)
-        self.under_way = self.lost = 0
 
 
 Start = tuple[int, ...]
@@ -473,8 +487,7 @@ def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
     late, early, resumed = ([getattr(tally, name) for tally in tallies] for name in ("late", "early", "resumed"))
     whole = [tally.whole[np.newaxis] for tally in tallies]
     known, observed = _column(whole, TOTAL["known"])[0], _wide_column(whole, TOTAL["observed"])[0]
-    intervals, lost = _column(whole, TOTAL["intervals"])[0], sum(tally.lost for tally in tallies)
-    under_way = sum(tally.under_way for tally in tallies)
+    intervals, lost = _column(whole, TOTAL["intervals"])[0], scoring.lost()
     trace = _Trace(
         intervals=intervals,
         known=known,
@@ -482,7 +495,7 @@ def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
         location=_wide_column(whole, TOTAL["location"])[0],
         scale=_wide_column(whole, TOTAL["scale"])[0],
         lost=lost,
-        under_way=under_way if scoring.sent is not None else round(scoring.transit * NS) * known,
+        under_way=scoring.under_way(),
         period=scoring.trace.period or observed / NS / (intervals + lost),
         still_late=scoring.still_late(tallies[-1].engine.previous),
     )

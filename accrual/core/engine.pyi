@@ -156,6 +156,7 @@ class Tally:
         samples: NDArray[int32],
         total: NDArray[int64],
         denominators: NDArray[float64],
-        state: NDArray[int64] | None,
+        state: NDArray[int64],
         interval: NDArray[int64],
     ) -> int: ...
+    def add_chain(self, detector: Detector, chain: NDArray[int64], low: int, high: int) -> tuple[int, bool]: ...

@@ -25,6 +25,11 @@ cdef extern from "window.h" nogil:
     bint window_block_fits(u128 squares, uint64_t bits, int64_t count)
     void window_read(const int64_t *e, const int64_t *total, const uint64_t *squares, double n, int64_t pause,
                      double floor_n, double *z, double *denominator, int64_t count)
+    ctypedef struct fixed_sums:
+        int64_t location, scale
+    fixed_sums window_fixed(const int64_t *total, const double *denominator, double n, double unit, int64_t *location,
+                            int64_t *scale, int64_t count)
+    int64_t indices_above(const double *z, double bound, int32_t *index, int64_t count)
 
 TIERS = {"base": TIER_BASE, "v3": TIER_V3, "v4": TIER_V4}
 LAWS = {"linear": LINEAR, "normal": NORMAL}
@@ -366,7 +371,9 @@ cdef extern from *:
         int64_t total[BLOCK];      /* the window's sum less `base`, ns */
         int64_t e[BLOCK];
         uint64_t squares[BLOCK];
+        int32_t index[BLOCK];
         int64_t base, n, most;     /* state j knows min(n + j, most) intervals */
+        int fits;                  /* a full window's, in 64 bits */
     } __attribute__((aligned(64))) block;
     """
     ctypedef struct block:
@@ -375,7 +382,9 @@ cdef extern from *:
         int64_t total[512]
         int64_t e[512]
         uint64_t squares[512]
+        int32_t index[512]
         int64_t base, n, most
+        bint fits
 
 
 cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t count, sums *w,
@@ -392,6 +401,7 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
     b.n = n
     b.most = e.window if e.kind == WINDOW else n
     b.base = 0
+    b.fits = False
     if e.kind == CONSTANT:
         for j in range(count):
             b.total[j] = 0
@@ -409,6 +419,7 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
             w.sum = <int64_t> (<uint64_t> c[i + count] - <uint64_t> c[i + count - n])
             w.squares = <u128> after + 2 * <u128> r * <u128> w.sum - <u128> n * square(r)
             b.base = n * r
+            b.fits = True
             return count
     for j in range(count):
         b.total[j] = w.sum
@@ -537,13 +548,16 @@ def latenesses(Detector detector not None, const int32_t[::1] samples, const int
 cdef extern from *:
     """
     /* A 128-bit sum in two words of an int64 array: whatever order it is added up in, the bits are the same. */
-    static inline void add_wide(int64_t *wide, int64_t x) {
-        uint64_t low = (uint64_t)wide[0], sum = low + (uint64_t)x;
-        wide[0] = (int64_t)sum;
-        wide[1] = (int64_t)((uint64_t)wide[1] + (uint64_t)(x >> 63) + (sum < low));
+    static inline void add_wide(int64_t *wide, i128 x) {
+        u128 sum = ((u128)(uint64_t)wide[1] << 64 | (uint64_t)wide[0]) + (u128)x;
+        wide[0] = (int64_t)(uint64_t)sum;
+        wide[1] = (int64_t)(uint64_t)(sum >> 64);
     }
+    static inline i128 wide_product(int64_t x, int64_t y) { return (i128)x * y; }
     """
-    void add_wide(int64_t *wide, int64_t x) nogil
+    ctypedef long long i128  # __int128: the C compiler knows
+    void add_wide(int64_t *wide, i128 x) nogil
+    i128 wide_product(int64_t x, int64_t y) nogil
 
 cdef enum:  # columns of Tally.late: suspicions in whose lateness a threshold was the highest one passed
     COUNT
@@ -678,72 +692,134 @@ cdef class Tally:
             k += 1
         return k
 
-    cdef void lead_ends(self, int64_t above) noexcept nogil:
+    cdef void lead_ends(self, int64_t above, int64_t elapsed) noexcept nogil:
         """The suspicion from before the observation ends at the thresholds from number `above` on."""
         while self.lead > above:
             self.lead -= 1
-            self.resumed[self.lead, LEAD] = self.elapsed
+            self.resumed[self.lead, LEAD] = elapsed
 
     def finish(self):
         """No more intervals follow."""
-        self.lead_ends(0)
+        self.lead_ends(0, self.elapsed)
+
+    cdef void put(self, const estimator *e, int64_t n, int64_t total, double n_scale, int64_t interval, double before,
+                  int64_t location, int64_t scale, int64_t elapsed, double previous) noexcept nogil:
+        """Put down one interval with a level, which began after `elapsed` ns of observation."""
+        cdef int64_t k, late = self.passed(before), touching = 0
+        cdef int64_t *row
+        cdef double after
+        if late and (self.z[0] < 0 or location < 0):  # else the peer is trusted just after its heartbeat
+            after = lateness(e, n, total, n_scale, 0)
+            row = &self.early[self.passed(after), 0]
+            row[COUNT] += 1
+            add_wide(row + LOCATION, location)
+            add_wide(row + WIDTH, scale)
+            touching = self.passed(after if after < previous else previous)
+            self.early[touching, TOUCHING] += 1
+        if self.lead > touching:
+            self.lead_ends(touching, elapsed)
+        if late:
+            row = &self.late[late, 0]
+            row[COUNT] += 1
+            add_wide(row + EXCESS, (interval << FIXED_BITS) - location)
+            add_wide(row + SCALE, scale)
+            row[LAST_UNTIL] = elapsed + interval
+            if touching == 0:
+                began(row + FIRST_START, row + LAST_START, elapsed, location, scale)
+            for k in range(touching if touching else late, late):
+                row = &self.resumed[k, 0]
+                began(row + FIRST_RESUMED, row + LAST_RESUMED, elapsed, location, scale)
+
+    cdef bint add_one(self, const estimator *e, int64_t n, int64_t total, double n_scale,
+                      int64_t interval) noexcept nogil:
+        """Score an interval that follows a state (n < 0: no level); False if it is too long for that."""
+        cdef int64_t location = 0, scale = 0
+        cdef double before = NAN
+        if n < 0:
+            self.lead_ends(0, self.elapsed)
+        elif interval >= FIXED_LIMIT or not fixed(e, n, total, n_scale, &location, &scale):
+            return False
+        else:
+            self.whole[KNOWN] += 1
+            add_wide(&self.whole[ALL_LOCATION], location)
+            add_wide(&self.whole[ALL_SCALE], scale)
+            before = lateness(e, n, total, n_scale, interval)
+            self.put(e, n, total, n_scale, interval, before, location, scale, self.elapsed, self.previous)
+        self.whole[INTERVALS] += 1
+        add_wide(&self.whole[OBSERVED], interval)
+        self.previous = before
+        self.elapsed += interval
+        return True
 
     def add(self, Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,
             const double[::1] denominators, const int64_t[::1] state, const int64_t[::1] interval):
-        """Score intervals: interval[i] follows the heartbeat that left the estimator in state state[i] (i if None).
+        """Score intervals: interval[i] follows the heartbeat that left the estimator in state state[i].
 
         Returns -1, or the index of an interval that is too long to be scored (2^54 ns, 208 days).
         """
         cdef Py_ssize_t i, n = interval.shape[0]
-        cdef const estimator *e = &detector.e
-        cdef int64_t k, late, touching, location = 0, scale = 0, bad = -1
-        cdef int64_t *row
-        cdef double before, after, z0 = self.z[0], previous = self.previous
-        if (samples.shape[0] < n if state is None else state.shape[0] < n) or not (
-                samples.shape[0] == total.shape[0] == denominators.shape[0]):
+        cdef int64_t k, bad = -1
+        if state.shape[0] < n or not samples.shape[0] == total.shape[0] == denominators.shape[0]:
             raise IndexError("Tally.add: arrays of different lengths")
         with nogil:
             for i in range(n):
-                k = i if state is None else state[i]
-                self.whole[INTERVALS] += 1
-                add_wide(&self.whole[OBSERVED], interval[i])
-                if samples[k] < 0:
-                    previous = NAN
-                    self.lead_ends(0)
-                    self.elapsed += interval[i]
-                    continue
-                before = lateness(e, samples[k], total[k], denominators[k], interval[i])
-                if interval[i] >= FIXED_LIMIT or not fixed(e, samples[k], total[k], denominators[k],
-                                                           &location, &scale):
+                k = state[i]
+                if not self.add_one(&detector.e, samples[k], total[k], denominators[k], interval[i]):
                     bad = i
                     break
-                self.whole[KNOWN] += 1
-                add_wide(&self.whole[ALL_LOCATION], location)
-                add_wide(&self.whole[ALL_SCALE], scale)
-                late = self.passed(before)
-                touching = 0
-                if late and (z0 < 0 or location < 0):  # else the peer is trusted just after its heartbeat
-                    after = lateness(e, samples[k], total[k], denominators[k], 0)
-                    row = &self.early[self.passed(after), 0]
-                    row[COUNT] += 1
-                    add_wide(row + LOCATION, location)
-                    add_wide(row + WIDTH, scale)
-                    touching = self.passed(after if after < previous else previous)
-                    self.early[touching, TOUCHING] += 1
-                if self.lead > touching:
-                    self.lead_ends(touching)
-                if late:
-                    row = &self.late[late, 0]
-                    row[COUNT] += 1
-                    add_wide(row + EXCESS, (interval[i] << FIXED_BITS) - location)
-                    add_wide(row + SCALE, scale)
-                    row[LAST_UNTIL] = self.elapsed + interval[i]
-                    if touching == 0:
-                        began(row + FIRST_START, row + LAST_START, self.elapsed, location, scale)
-                    for k in range(touching if touching else late, late):
-                        row = &self.resumed[k, 0]
-                        began(row + FIRST_RESUMED, row + LAST_RESUMED, self.elapsed, location, scale)
-                previous = before
-                self.elapsed += interval[i]
-            self.previous = previous
         return bad
+
+    def add_chain(self, Detector detector not None, const int64_t[::1] chain, int64_t low, int64_t high):
+        """Score the intervals of a chain of one stretch that end at its instants low + 1 ... high.
+
+        Returns (-1, 0), or the index of an interval and whether it is too long to be scored (1: 2^54 ns, 208 days) or
+        for the sums (0).
+        """
+        cdef const estimator *e = &detector.e
+        cdef const int64_t *c
+        cdef int64_t i = low, j, k, n, count, done, found, shared, bad = -1
+        cdef bint too_long = False
+        cdef sums w
+        cdef block b
+        cdef fixed_sums all
+        if high <= low:
+            return -1, False
+        if not (0 <= low and high < chain.shape[0]):
+            raise IndexError("Tally.add_chain: range outside the chain")
+        c = &chain[0]
+        with nogil:
+            if open_window(e, c, 0, low, &w) < 0:
+                bad = low
+            while i < high and bad < 0:
+                count = min(<int64_t> BLOCK, high - i)
+                done = read_block(e, c, i, count, &w, &b)
+                if done < count:
+                    bad = i + done
+                elif not b.fits or self.lead or b.base // b.n + (1LL << 32) >= FIXED_LIMIT - e.pause or e.floor >= 1e12:
+                    for j in range(count):
+                        n = min(b.n + j, b.most)
+                        if not self.add_one(e, n if known(e, n) else -1 - n, b.total[j] + b.base, b.denominator[j],
+                                            c[i + j + 1] - c[i + j]):
+                            bad = i + j
+                            too_long = True
+                            break
+                else:
+                    # The squares and the intervals are not needed any more: their place serves the fixed points.
+                    all = window_fixed(b.total, b.denominator, <double> b.n, 1 << FIXED_BITS, b.e,
+                                       <int64_t *> b.squares, count)
+                    shared = (b.base // b.n + e.pause) << FIXED_BITS
+                    self.whole[INTERVALS] += count
+                    self.whole[KNOWN] += count
+                    add_wide(&self.whole[OBSERVED], c[i + count] - c[i])
+                    add_wide(&self.whole[ALL_LOCATION], all.location + wide_product(shared, count))
+                    add_wide(&self.whole[ALL_SCALE], all.scale)
+                    found = indices_above(b.z, self.z[0], b.index, count)
+                    for k in range(found):
+                        j = b.index[k]
+                        self.put(e, b.n, b.total[j] + b.base, b.denominator[j], c[i + j + 1] - c[i + j], b.z[j],
+                                 b.e[j] + shared, <int64_t> b.squares[j], self.elapsed + (c[i + j] - c[i]),
+                                 b.z[j - 1] if j else self.previous)
+                    self.previous = b.z[count - 1]
+                    self.elapsed += c[i + count] - c[i]
+                i += count
+        return bad, too_long

@@ -139,4 +139,39 @@ TIERED_BODY(void, window_read,
              int64_t pause, double floor_n, double *restrict z, double *restrict denominator, int64_t count),
             (e, sum, squares, n, pause, floor_n, z, denominator, count))
 
+/* Location (less what all share: 2^bits * (r + pause)) and scale of each heartbeat of a block that fits, in units of
+ * 2^-bits ns; the first rounded down like exact_mean_fixed, the second to nearest like llrint. Gives their sums.
+ * bits <= 8 and a floor below 2^42 ns keep all of it exact in doubles. */
+typedef struct {
+    int64_t location, scale;
+} fixed_sums;
+
+ACCRUAL_INLINE fixed_sums window_fixed_body(const int64_t *restrict sum, const double *restrict denominator, double n,
+                                            double unit, int64_t *restrict location, int64_t *restrict scale,
+                                            int64_t count) {
+    fixed_sums all = {0, 0};
+    for (int64_t j = 0; j < count; j++) {
+        double x = small_to_double(sum[j]) * unit, nearest = x / n + MAGIC, rest = x - (nearest - MAGIC) * n;
+        location[j] = magic_to_small(nearest) - (rest < 0);
+        scale[j] = magic_to_small(denominator[j] / n * unit + MAGIC);
+        all.location += location[j];
+        all.scale += scale[j];
+    }
+    return all;
+}
+TIERED_BODY(fixed_sums, window_fixed,
+            (const int64_t *restrict sum, const double *restrict denominator, double n, double unit,
+             int64_t *restrict location, int64_t *restrict scale, int64_t count),
+            (sum, denominator, n, unit, location, scale, count))
+
+/* Which of the z exceed a bound: their indices, without a branch (mispredictions cost three times the loop). */
+ACCRUAL_INLINE int64_t indices_above(const double *restrict z, double bound, int32_t *restrict index, int64_t count) {
+    int64_t found = 0;
+    for (int64_t j = 0; j < count; j++) {
+        index[found] = (int32_t)j;
+        found += z[j] > bound;
+    }
+    return found;
+}
+
 #endif
