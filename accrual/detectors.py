@@ -65,7 +65,7 @@ class Detector:
 
     def __str__(self) -> str:
         chosen = ",".join(
-            f"{field.name}={getattr(self, field.name):g}"
+            f"{field.name}={str(getattr(self, field.name)).removesuffix('.0')}"
             for field in dataclasses.fields(self)
             if field.default is dataclasses.MISSING or getattr(self, field.name) != field.default
         )

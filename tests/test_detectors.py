@@ -32,6 +32,11 @@ def test_every_detector(detector):
         type(detector)(7)  # keywords only
 
 
+def test_a_description_keeps_every_digit():
+    for detector in (ac.FixedTimeout(period=0.1234567890123456), ac.PhiNormal(window=1234567, pause=1 / 3)):
+        assert parse_detector(str(detector)) == detector
+
+
 @pytest.mark.parametrize("window", [0, -1, 2**40, 2**24 + 1, 10.0, np.nan, "10", True, None, np.float64(5)])
 def test_windows_that_are_none(window):
     with pytest.raises(ValueError, match=r"window must be a whole number from 1 to 16777216, got "):

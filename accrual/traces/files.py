@@ -102,18 +102,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     beside = target.with_name(f".accrual-{os.urandom(8).hex()}.part")
     try:
         # Not tempfile, whose files stay closed to the group and the world after the rename.
-        stream = open(beside, "xb")  # noqa: SIM115  # closed before the rename
-    except OSError as error:
-        error.filename = os.fspath(path)  # the only name that the caller knows
-        raise
-    try:
-        with stream:
+        with open(beside, "xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # it may never have come to be
+            beside.unlink()
+        if isinstance(error, OSError) and error.filename == os.fspath(beside):
+            error.filename, error.filename2 = os.fspath(path), None  # the only name that the caller knows
         raise
     # The new name is safe when its folder is, on those file systems that sync folders.
     folder = os.open(target.parent, os.O_RDONLY)

@@ -79,7 +79,7 @@ def read(path: str | os.PathLike[str]) -> Trace:
             file = pq.ParquetFile(stream, page_checksum_verification=True)
             check_columns(file.schema_arrow.names, path)
             table = file.read()
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a damaged column name
             if isinstance(error, OSError) and error.errno:
                 raise  # of the operating system; damage comes as OSError without a number
             raise TraceError(f"not a whole Parquet file: {error}", path) from error

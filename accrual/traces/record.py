@@ -339,30 +339,27 @@ def configure_record(parser: argparse.ArgumentParser) -> None:
 
 
 def run_record(args: argparse.Namespace) -> int:
-    """Run ``accrual record`` and return the exit status."""
-    try:
-        with _progress_line() as progress:
-            trace = record(
-                args.out,
-                period=args.period,
-                count=args.count,
-                duration=args.duration,
-                disturb=[disturbances.parse(text) for text in args.disturb],
-                seed=args.seed,
-                listen=None if args.listen is None else wire.parse_address(args.listen),
-                title=args.title,
-                force=args.force,
-                progress=progress,
-            )
-    except (OSError, ImportError, ValueError) as error:
-        return _complain("record", error)
+    """Run ``accrual record`` and return the exit status; what goes wrong is raised."""
+    with _progress_line() as progress:
+        trace = record(
+            args.out,
+            period=args.period,
+            count=args.count,
+            duration=args.duration,
+            disturb=[disturbances.parse(text) for text in args.disturb],
+            seed=args.seed,
+            listen=None if args.listen is None else wire.parse_address(args.listen),
+            title=args.title,
+            force=args.force,
+            progress=progress,
+        )
     summary = _summary(args.out, trace)
     if args.json:
         print(json.dumps(summary))
     else:
         print("{file}: {heartbeats} heartbeats in {duration:.1f} s, {lost} lost".format_map(summary))
     if summary["ended"] == "sender":
-        print("accrual record: the sender ended before the recording; what it sent is written", file=sys.stderr)
+        print("accrual: the sender ended before the recording; what it sent is written", file=sys.stderr)
         return 1
     return 0
 
@@ -377,11 +374,8 @@ def configure_send(parser: argparse.ArgumentParser) -> None:
 
 
 def run_send(args: argparse.Namespace) -> int:
-    """Run ``accrual send`` and return the exit status."""
-    try:
-        sent = wire.send(wire.parse_address(args.address), args.period, args.count)
-    except (OSError, ValueError) as error:
-        return _complain("send", error)
+    """Run ``accrual send`` and return the exit status; what goes wrong is raised."""
+    sent = wire.send(wire.parse_address(args.address), args.period, args.count)
     if args.json:
         print(json.dumps(sent._asdict()))
     else:
@@ -404,15 +398,6 @@ def _progress_line() -> Iterator[Callable[[int, float], None] | None]:
         yield lambda heartbeats, seconds: show(f"\r{heartbeats} heartbeats in {seconds:.0f} s, Ctrl-C ends")
     finally:
         show("\r\x1b[K")
-
-
-def _complain(command: str, error: Exception) -> int:
-    """Say in one line what is wrong; 2 if the user asked for what cannot be, 1 if the world would not have it."""
-    text = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    print(f"accrual {command}: {text}", file=sys.stderr)
-    return 2 if isinstance(error, ValueError) and not isinstance(error, TraceError) else 1
 
 
 def _summary(file: str, trace: Trace) -> dict[str, Any]:

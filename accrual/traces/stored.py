@@ -46,5 +46,6 @@ def trace_from(columns: dict[str, Any], metadata: str | bytes, file: str | os.Pa
             period=known.get("period"),
             **known.get("about", {}),
         )
-    except (ValueError, TypeError, AttributeError) as error:  # of json, of Trace; metadata that is no object
+    # Of json (nested without end, too), of Trace; metadata that is no object.
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise TraceError(f"no trace: {error}", file) from error

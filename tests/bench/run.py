@@ -213,32 +213,46 @@ def machine() -> dict:
     }
 
 
+def rows(*cells: list[str]) -> str:
+    """A table in Markdown; the first row is its head."""
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([lines[0], "|---" * len(cells[0]) + "|", *lines[1:]])
+
+
 def table(results: dict) -> str:
-    """The README's table, in Markdown."""
+    """What the README shows."""
     levels, curve, monitor = (results[name] for name in ("levels", "curve", "monitor"))
     ns, error = levels["ns_per_heartbeat"], levels["relative_error_after_an_hours_gap"]
-    rivals = {name: ns[name] for name in error}
-    fastest = min(rivals, key=rivals.get)
-    rows = ["| `levels`, window 1000, 5.85 M heartbeats | ns a heartbeat | against the fastest rival | error after an hour's gap |",
-            "|---|---|---|---|"]  # fmt: skip
-    for name in [n for n in ns if n.startswith("accrual")]:
-        rows.append(f"| {name} | {ns[name]:.2f} | {rivals[fastest] / ns[name]:.1f} x | 0 |")
-    rows += [f"| {name} + `log_ndtr` | {ns[name]:.1f} | {rivals[fastest] / ns[name]:.1f} x | {error[name]:.0e} |"
-             for name in sorted(rivals, key=rivals.get)]  # fmt: skip
-    pair = monitor["ns_per_pair"]
-    passes = curve["ns_per_heartbeat"]
+    fastest = min(ns[name] for name in error)
+    ours = [[name, f"{ns[name]:.2f}", f"{fastest / ns[name]:.1f} x", "0"] for name in ns if name not in error]
+    rivals = [
+        [f"{name} + `log_ndtr`", f"{ns[name]:.1f}", f"{fastest / ns[name]:.1f} x", f"{error[name]:.0e}"]
+        for name in sorted(error, key=ns.get)
+    ]
+    head = ["`levels`, window 1000, 5.85 M heartbeats", "ns each", "fastest rival / this", "error after an hour's gap"]
+    first = rows(head, *ours, *rivals)
+
+    passes = dict(curve["ns_per_heartbeat"])
     one = passes.pop("one levels pass")
-    rows += ["", "| work | ns | |", "|---|---|---|"]
-    rows += [f"| `curve`, 1,000 thresholds {name}, a heartbeat | {v:.2f} | {v / one:.1f} x one `levels` pass ({one:.2f}) |"
-             for name, v in passes.items()]  # fmt: skip
-    passes["one levels pass"] = one
-    rows += [f"| `Monitor.level` + `heartbeat`, a pair | {pair['accrual']:.0f} | {pair['phi package'] / pair['accrual']:.0f} x "
-             f"the phi package on PyPI ({pair['phi package']:.0f}); an empty loop takes {pair['empty loop']:.0f} |"]  # fmt: skip
+    pair = monitor["ns_per_pair"]
+    rival = f"the phi package on PyPI ({pair['phi package']:.0f})"
+    second = rows(
+        ["work", "ns each", "against"],
+        *[
+            [f"`curve` at 1,000 thresholds {name}", f"{taken:.2f}", f"{taken / one:.1f} x a `levels` pass ({one:.2f})"]
+            for name, taken in passes.items()
+        ],
+        [
+            "`Monitor.level` + `heartbeat`",
+            f"{pair['accrual']:.0f}",
+            f"{pair['phi package'] / pair['accrual']:.0f} x {rival}",
+        ],
+    )
     about = results["machine"]
-    versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
-    rows += ["", f"{about['cpu']}, {about['cores']} cores, {about['system']}, Python {about['python']}, {about['compiler']}, "
-             f"{about['date']}; {versions}. Best of {results['rounds']} rounds on a machine that others may share."]  # fmt: skip
-    return "\n".join(rows)
+    setting = [about[name] for name in ("cpu", "system", "compiler", "date")]
+    setting += [f"{about['cores']} cores", f"Python {about['python']}"]
+    setting += [f"{name} {version}" for name, version in about["versions"].items()]
+    return f"{first}\n\n{second}\n\n{', '.join(setting)}. Best of {results['rounds']} rounds."
 
 
 def write_table(results: dict) -> None:

@@ -106,12 +106,20 @@ def test_wrong_columns_are_refused(path, table, message):
 
 
 @pytest.mark.parametrize(
-    "metadata", ["{", "[]", '{"period": -1}', '{"about": 1}', '{"about": {"period": 1}}', '{"period": "1"}', b"\xff"]
+    "metadata",
+    ["{", "[]", "[" * 60_000, '{"period": -1}', '{"about": 1}', '{"about": {"period": 1}}', '{"period": "1"}', b"\xff"],
 )
 def test_damaged_metadata_are_refused(path, metadata):
     schema = pa.schema([("arrival_ns", pa.int64())], metadata={"accrual": metadata})
     pq.write_table(pa.table({"arrival_ns": [1]}, schema=schema), path)
     with pytest.raises(TraceError, match=f"^{path}: no trace: "):
+        read_trace(path)
+
+
+def test_a_damaged_column_name_is_refused(path):
+    Trace([1, 2, 3]).write(path)
+    path.write_bytes(path.read_bytes().replace(b"arrival_ns", b"arriv\xb0l_ns"))
+    with pytest.raises(TraceError, match=f"^{path}: "):
         read_trace(path)
 
 

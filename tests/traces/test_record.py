@@ -1,4 +1,3 @@
-import argparse
 import contextlib
 import json
 import os
@@ -16,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from accrual.cli import main
 from accrual.traces import parquet, wire
 from accrual.traces.disturb import Contention, Pause
-from accrual.traces.record import configure_record, configure_send, record, run_record, run_send
+from accrual.traces.record import record
 from accrual.traces.trace import TraceError
 
 PATIENCE = 60.0  # s; a deadline for what takes milliseconds
@@ -68,18 +68,12 @@ def _nothing_stays_behind():
     assert {number: signal.getsignal(number) for number in before} == before
 
 
-def run(configure, run, *words):
-    parser = argparse.ArgumentParser()
-    configure(parser)
-    return run(parser.parse_args([str(word) for word in words]))
-
-
 def accrual_record(*words):
-    return run(configure_record, run_record, *words)
+    return main(["record", *map(str, words)])
 
 
 def accrual_send(*words):
-    return run(configure_send, run_send, *words)
+    return main(["send", *map(str, words)])
 
 
 @pytest.fixture
@@ -263,12 +257,10 @@ def test_a_sender_that_dies_ends_the_recording(tmp_path, monkeypatch, capsys):
 
 
 RECORDER = """
-import argparse, signal, sys
-from accrual.traces.record import configure_record, run_record
+import signal, sys
+from accrual.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
-parser = argparse.ArgumentParser()
-configure_record(parser)
-sys.exit(run_record(parser.parse_args()))
+sys.exit(main(["record", *sys.argv[1:]]))
 """
 
 
@@ -397,7 +389,7 @@ def test_what_cannot_be_done(tmp_path, monkeypatch, capsys, words, status, compl
     Path("taken").write_text("mine")
     assert accrual_record(*words) == status
     said = capsys.readouterr()
-    assert said.err == f"accrual record: {complaint}\n"
+    assert said.err == f"accrual: {complaint}\n"
     assert said.out == ""
     assert os.listdir() == ["taken"]
     assert Path("taken").read_text() == "mine"
@@ -406,7 +398,7 @@ def test_what_cannot_be_done(tmp_path, monkeypatch, capsys, words, status, compl
 def test_a_port_in_use(tmp_path, capsys):
     with wire.Receiver() as taken:
         assert accrual_record(tmp_path / "x.csv", "--listen", f"127.0.0.1:{taken.port}") == 1
-    assert capsys.readouterr().err == f"accrual record: 127.0.0.1:{taken.port}: Address already in use\n"
+    assert capsys.readouterr().err == f"accrual: 127.0.0.1:{taken.port}: Address already in use\n"
     assert os.listdir(tmp_path) == []
 
 
@@ -445,6 +437,6 @@ def test_send(capsys):
 def test_what_cannot_be_sent(capsys, words, status, complaint):
     assert accrual_send(*words) == status
     said = capsys.readouterr().err
-    assert said.startswith("accrual send: ")
+    assert said.startswith("accrual: ")
     assert complaint in said
     assert said.count("\n") == 1

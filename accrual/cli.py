@@ -1,0 +1,574 @@
+"""The `accrual` command: verbs with files in and files out.
+
+Results go to standard output, as tables or with ``--json`` as one JSON document; whatever else there is to say goes to
+standard error, a line each. Every command raises what the library raises; `main` alone turns that into a line and an
+exit status: 0 done, 1 bad data, 2 bad usage, 130 interrupted, 141 nobody reads on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import errno
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from accrual._version import __version__
+from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
+from accrual.qos import UNITS, Curve, QoS, curve
+from accrual.replay import NEVER, replay
+from accrual.show import plots
+from accrual.traces import Trace, TraceError, datasets, import_trace, load
+from accrual.traces.record import configure_record, configure_send, run_record, run_send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["main"]
+
+_COMPARED: Final = ("phi-normal", "fixed-timeout")
+"""What `accrual curve` compares when nobody says."""
+
+_REPLAY_COLUMNS: Final = (
+    "observed", "lost", "detection_time", "detection_time_p99", "detection_time_max", "mistakes", "mistake_rate",
+    "mistake_duration", "query_accuracy",
+)  # fmt: skip
+_CURVE_COLUMNS: Final = ("detection_time", "mistakes", "mistake_rate", "mistake_duration", "query_accuracy")
+
+_ROWS: Final = 16  # of a curve at the detector's own thresholds: a screenful for two detectors, whatever their number
+_MOST_THRESHOLDS: Final = 100_000  # a slip in a range should not fill the memory
+_ERASE: Final = "\r\x1b[K"  # the line of a terminal
+_TRACE_FILES: Final = (".parquet", ".csv", ".csv.gz")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the `accrual` command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments after the command's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit status.
+
+    Examples
+    --------
+    >>> main(["--version"])  # doctest: +ELLIPSIS
+    accrual ...
+    0
+    """
+    try:
+        try:
+            args = _parser().parse_args(argv)
+            status: int = args.run(args)
+            return status
+        finally:
+            _finish_output()
+    except SystemExit as end:  # how argparse ends after --help, --version and bad usage
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141
+    except (OSError, ImportError, ValueError) as error:
+        _complain(error)
+        return 2 if isinstance(error, ValueError) and not isinstance(error, TraceError | OSError) else 1
+
+
+def _finish_output() -> None:
+    """Write out what was printed: Python would do it after the end, and answer an error with a traceback."""
+    try:
+        print(end="", flush=True)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        error.filename = "standard output"
+        raise
+
+
+def _complain(problem: Exception | str) -> None:
+    """Say in one line what is wrong."""
+    text = str(problem)
+    if isinstance(problem, OSError) and problem.strerror:
+        text = f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
+    print(f"{_ERASE if sys.stderr.isatty() else ''}accrual: {_printable(text)}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Escape what is no character of a line: names of files may hold anything, and reach terminals and titles."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+# ---- what the commands take ----
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with it."""
+        self.exit(2, f"{self.prog}: {_printable(message)} ({self.prog} --help tells more)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="accrual",
+        description="Heartbeat failure detection: record heartbeats, replay them, compare detectors.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"accrual {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary, configure, run in _COMMANDS:
+        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".", allow_abbrev=False)
+        configure(command)
+        command.set_defaults(run=run)
+    return parser
+
+
+def _configure_import(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("trace", metavar="IN", help="Parquet, CSV or a log of ping; - for standard input")
+    add(
+        "out",
+        metavar="OUT",
+        type=_named(_TRACE_FILES, "-"),
+        help=f"where to write: {', '.join(_TRACE_FILES)}, or - for CSV on standard output; of many sessions the n-th "
+        "goes to OUT-n",
+    )
+    add("--format", choices=("ping", "csv", "parquet"), help="of IN (default: judged by its content)")
+    _add_reading(parser)
+    add("--force", action="store_true", help="overwrite files that exist")
+    add("--json", action="store_true", help="print a summary as JSON")
+
+
+def _configure_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("traces", nargs="+", metavar="TRACE", help=_TRACE_HELP)
+    parser.add_argument(
+        "--detector", type=_detector, default="phi-normal", metavar=_DETECTOR, help="default: %(default)s"
+    )
+    parser.add_argument("--threshold", type=float, metavar="X", help="default: what is common for the detector")
+    parser.add_argument("--mistakes", action="store_true", help="list the mistakes")
+    _add_scoring(parser)
+
+
+def _configure_curve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", metavar="TRACE", help=_TRACE_HELP)
+    parser.add_argument(
+        "--detector",
+        type=_detector,
+        action="append",
+        dest="detectors",
+        metavar=_DETECTOR,
+        help=f"may be repeated (default: {' and '.join(_COMPARED)})",
+    )
+    parser.add_argument(
+        "--thresholds",
+        type=_thresholds,
+        metavar="LIST",
+        help="such as 1,2,4 or 0.5:16:0.5, first:last:step (default: the detector's own)",
+    )
+    parser.add_argument(
+        "--plot",
+        type=_named(plots.FORMATS),
+        metavar="FILE",
+        help=f"draw mistake rate against detection time: {', '.join(plots.FORMATS)}",
+    )
+    _add_scoring(parser)
+
+
+def _configure_datasets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print everything known about them as JSON")
+
+
+_TRACE_HELP: Final = "Parquet, CSV, a log of ping, the name of a dataset, or - for standard input"
+_DETECTOR: Final = "NAME[:PARAMETER=VALUE,...]"
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--session", type=int, metavar="N", help="only the N-th session of a log of ping")
+    parser.add_argument("--lenient", action="store_true", help="skip lines that do not belong, and say how many")
+
+
+def _add_scoring(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--skip", type=int, metavar="N", help="observe from arrival N on (default: from the first level that is known)")
+    add(
+        "--transit",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="time under way, s, added to detection times where the trace does not tell it (default: %(default)s)",
+    )
+    add("--threads", type=int, default=1, metavar="N", help="threads to use (default: %(default)s)")
+    _add_reading(parser)
+    add("--json", action="store_true", help="print the results as JSON")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter  # one line for each detector
+    parser.epilog = "\n  ".join(["detectors:", *map(_synopsis, DETECTORS)])
+
+
+def _synopsis(name: str) -> str:
+    """A detector with its parameters and their defaults, as the command line writes it."""
+    parameters = ",".join(
+        field.name + ("=S" if field.default is dataclasses.MISSING else f"={field.default:g}")
+        for field in dataclasses.fields(DETECTORS[name])
+    )
+    short = "".join(f" (or {short})" for short, long in SHORT_NAMES.items() if long == name)
+    return f"{name}:{parameters}{short}"
+
+
+def _detector(text: str) -> str:
+    """Check a detector before anything is read. Its period may yet come from the trace."""
+    try:
+        parse_detector(text, period=1.0)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _named(endings: tuple[str, ...], *others: str) -> Callable[[str], str]:
+    """Check the name of a file before anything is read."""
+
+    def check(name: str) -> str:
+        if not name.endswith(endings) and name not in others:
+            raise argparse.ArgumentTypeError(f"must end in {' or '.join(endings)}, is {name!r}")
+        return name
+
+    return check
+
+
+def _thresholds(text: str) -> list[float]:
+    """Read ``1,2,4`` and ``0.5:16:0.5``; in decimal, where 0.1 * 3 is 0.3 and a range ends where it says."""
+    values: list[Decimal] = []
+    try:
+        for part in text.split(","):
+            first, *rest = map(Decimal, part.split(":"))
+            if not rest:
+                values.append(first)
+                continue
+            last, step = rest
+            steps = (last - first) // step
+            if not 0 <= steps < _MOST_THRESHOLDS or step <= 0:
+                raise ValueError
+            values += [first + k * step for k in range(int(steps) + 1)]
+        return [float(value) for value in values]
+    except (ValueError, ArithmeticError):  # the latter is decimal's
+        raise argparse.ArgumentTypeError(
+            f"must be numbers or first:last:step, separated by commas, {_MOST_THRESHOLDS:,} at most, got {text!r}"
+        ) from None
+
+
+# ---- what they read ----
+
+
+class _Recording(NamedTuple):
+    """A trace and what the user calls it."""
+
+    name: str
+    session: int
+    trace: Trace
+    label: str
+
+
+def _read(name: str, args: argparse.Namespace) -> list[_Recording]:
+    """The traces of a file, of standard input or of a dataset; more than one where a file has several sessions."""
+    if name != "-" and not os.path.lexists(name):
+        if name not in datasets():
+            raise FileNotFoundError(errno.ENOENT, f"no such file, and no dataset ({', '.join(datasets())})", name)
+        traces = [load(name)]
+    else:
+        with _seekable(name) as path:
+            traces = import_trace(path, format=getattr(args, "format", None), lenient=args.lenient)
+    label = "standard input" if name == "-" else _printable(name)
+    if args.lenient:
+        # The counts come with the file, where it is of ours, and may be anything where it is not.
+        skipped = sum(n for trace in traces if isinstance(n := trace.about.get("skipped"), int))
+        damaged = ", the rest is damaged" if any(trace.about.get("truncated") for trace in traces) else ""
+        _complain(f"{label}: lines skipped: {skipped:,}{damaged}")
+    several = len(traces) > 1
+    recordings = [
+        _Recording(name, n, trace, f"{label} session {n}" if several else label) for n, trace in enumerate(traces, 1)
+    ]
+    if args.session is None:
+        return recordings
+    if not 1 <= args.session <= len(recordings):
+        raise ValueError(f"--session must be 1 to {len(recordings)} in {label}, is {args.session}")
+    return [recordings[args.session - 1]]
+
+
+@contextlib.contextmanager
+def _seekable(name: str) -> Iterator[str]:
+    """A path that can be read twice: standard input and pipes are copied into a file first."""
+    if name != "-" and not Path(name).is_fifo():
+        yield name
+        return
+    with tempfile.TemporaryDirectory(prefix="accrual-") as folder:
+        path = os.path.join(folder, "stdin" if name == "-" else "pipe")
+        with contextlib.ExitStack() as stack:
+            source = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb"))
+            shutil.copyfileobj(source, stack.enter_context(open(path, "wb")))
+        try:
+            yield path
+        except TraceError as error:
+            known = "standard input" if name == "-" else name
+            raise TraceError(str(error).replace(path, known, 1)) from None
+
+
+# ---- what they do ----
+
+
+def _run_import(args: argparse.Namespace) -> int:
+    recordings = _read(args.trace, args)
+    several = len(recordings) > 1
+    if several and args.out == "-":
+        raise ValueError(f"{args.trace} has {len(recordings)} sessions, standard output takes one: choose by --session")
+    full = [recording for recording in recordings if len(recording.trace)]
+    if not full:
+        raise TraceError("no heartbeat, nothing is written", recordings[0].label)
+    outs = [_numbered(args.out, recording.session) if several else args.out for recording in full]
+    for out in outs:
+        _refuse_to_overwrite(out, args.force)
+    for recording, out in zip(full, outs, strict=True):
+        if out == "-":
+            _print_csv(recording.trace)
+        else:
+            recording.trace.write(out)
+    for recording in recordings:
+        if not len(recording.trace):
+            _complain(f"{recording.label}: no heartbeat, not written")
+    summaries = [_summary(recording, out) for recording, out in zip(full, outs, strict=True)]
+    # Where the trace itself takes standard output, there is no room for more.
+    report = sys.stderr if args.out == "-" else sys.stdout
+    if args.json:
+        print(json.dumps(summaries), file=report)
+    else:
+        for summary in summaries:
+            print("{file}: {heartbeats:,} heartbeats in {duration:,.1f} s".format_map(summary), file=report)
+    return 0
+
+
+def _numbered(out: str, number: int) -> str:
+    ending = next(ending for ending in _TRACE_FILES if out.endswith(ending))
+    return f"{out.removesuffix(ending)}-{number}{ending}"
+
+
+def _refuse_to_overwrite(out: str, force: bool) -> None:
+    """Complain before anything is written, for what comes then may be a part of many files."""
+    if out == "-":
+        return
+    if os.path.isdir(out):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), out)
+    if os.path.lexists(out) and not force:
+        raise FileExistsError(errno.EEXIST, "exists already, only --force overwrites it", out)
+
+
+def _summary(recording: _Recording, out: str) -> dict[str, Any]:
+    trace = recording.trace
+    return {
+        "file": out,
+        "session": recording.session,
+        "heartbeats": len(trace),
+        "duration": (int(trace.arrivals.max()) - int(trace.arrivals.min())) / 1e9,
+        "period": trace.period,
+        "about": trace.about,
+    }
+
+
+def _print_csv(trace: Trace) -> None:
+    with tempfile.TemporaryDirectory(prefix="accrual-") as folder:
+        path = os.path.join(folder, "out.csv")
+        trace.write(path)
+        with open(path, encoding="ascii") as text:
+            shutil.copyfileobj(text, sys.stdout)
+
+
+def _run_replay(args: argparse.Namespace) -> int:
+    replays: list[_Replayed] = []
+    failures: list[Exception] = []
+    for name in _with_progress(args.traces):
+        try:
+            for recording in _read(name, args):
+                try:
+                    replays.append(_replayed(recording, args))
+                except TraceError as error:
+                    failures.append(TraceError(f"{recording.label}: {error}"))
+        except (OSError, TraceError) as error:
+            failures.append(error)  # the other traces are none the worse for it
+    if args.json:
+        print(json.dumps([replayed.to_dict() for replayed in replays], allow_nan=False))
+    else:
+        _print_replays(replays)
+    for failure in failures:
+        _complain(failure)
+    return 1 if failures else 0
+
+
+class _Replayed(NamedTuple):
+    """A recording, a detector at a threshold, and what came of it."""
+
+    recording: _Recording
+    curve: Curve
+    mistakes: list[tuple[int, int | None]] | None  # start and end [ns]; None where still open
+
+    def title(self) -> str:
+        detector = self.curve.detector
+        return f"{detector}, {detector.threshold_name} = {self.curve.thresholds[0]:g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        points = self.curve.to_dict()
+        result = {"trace": self.recording.name, "session": self.recording.session, "detector": points.pop("detector")}
+        result |= {name: values[0] for name, values in points.items()}
+        if self.mistakes is not None:
+            starts, ends = zip(*self.mistakes, strict=True) if self.mistakes else ((), ())
+            result["mistake_list"] = {"start": starts, "end": ends}
+        return result
+
+
+def _replayed(recording: _Recording, args: argparse.Namespace) -> _Replayed:
+    trace = recording.trace
+    detector = parse_detector(args.detector, period=trace.period)
+    threshold = detector.typical_threshold if args.threshold is None else args.threshold
+    scored = curve(
+        trace, detector, [threshold], skip=args.skip, transit=args.transit, quantiles=True, threads=args.threads
+    )
+    mistakes = None
+    if args.mistakes:
+        found = replay(trace, detector, threads=args.threads).mistakes(threshold)
+        pairs = [(a, None if b == NEVER else b) for a, b in zip(found.start.tolist(), found.end.tolist(), strict=True)]
+        # Mistakes come in order, and observation goes on to the end: the scored ones are the last.
+        mistakes = pairs[len(pairs) - scored[0].mistakes :]
+    return _Replayed(recording, scored, mistakes)
+
+
+def _print_replays(replays: list[_Replayed]) -> None:
+    tables: dict[str, list[_Replayed]] = {}
+    for replayed in replays:
+        tables.setdefault(replayed.title(), []).append(replayed)
+    for number, (title, group) in enumerate(tables.items()):
+        print("\n" * bool(number) + title)
+        width = max(len(r.recording.label) for r in group)  # figures are aligned to the right, names to the left
+        _print_table(
+            "trace".ljust(width), [(r.recording.label.ljust(width), r.curve[0]) for r in group], _REPLAY_COLUMNS
+        )
+        for replayed in group:
+            if replayed.mistakes is not None:
+                _print_mistakes(replayed.recording, replayed.mistakes)
+
+
+def _print_mistakes(recording: _Recording, mistakes: list[tuple[int, int | None]]) -> None:
+    print(f"\n{recording.label}: {len(mistakes):,} mistakes, times from the first arrival")
+    first = int(recording.trace.arrivals[0])
+    rows = [("start", "end", "duration"), ("s", "s", "s")]
+    for start, end in mistakes:
+        at = f"{(start - first) / 1e9:.6f}"
+        rows.append(
+            (at, "open", "-") if end is None else (at, f"{(end - first) / 1e9:.6f}", f"{(end - start) / 1e9:.6f}")
+        )
+    _print_aligned(rows)
+
+
+def _with_progress(names: list[str]) -> Iterator[str]:
+    """Go through traces and show which is being read, where there are several and somebody looks."""
+    shown = len(names) > 1 and sys.stderr.isatty()
+    try:
+        for number, name in enumerate(names, 1):
+            if shown:
+                print(f"{_ERASE}{number} of {len(names)}: {_printable(name)}", end="", file=sys.stderr, flush=True)
+            yield name
+    finally:
+        if shown:
+            print(_ERASE, end="", file=sys.stderr, flush=True)
+
+
+def _run_curve(args: argparse.Namespace) -> int:
+    recordings = _read(args.trace, args)
+    if len(recordings) > 1:
+        raise ValueError(f"{args.trace} has {len(recordings)} sessions: choose one by --session")
+    [recording] = recordings
+    detectors = [parse_detector(text, period=recording.trace.period) for text in args.detectors or _COMPARED]
+    try:
+        curves = [
+            curve(recording.trace, d, args.thresholds, skip=args.skip, transit=args.transit, threads=args.threads)
+            for d in detectors
+        ]
+    except TraceError as error:
+        raise TraceError(f"{recording.label}: {error}") from None
+    if args.plot is not None:
+        plots.write_curves(args.plot, curves, f"{recording.label}: {len(recording.trace):,} heartbeats")
+    if args.json:
+        about = {"trace": recording.name, "session": recording.session}
+        print(json.dumps([about | c.to_dict() for c in curves], allow_nan=False))
+        return 0
+    for number, c in enumerate(curves):
+        print("\n" * bool(number), end="")
+        _print_curve(recording, c, all_rows=args.thresholds is not None)
+    return 0
+
+
+def _print_curve(recording: _Recording, c: Curve, all_rows: bool) -> None:
+    whole = c[0]
+    lost = f", {whole.lost:,} lost" if recording.trace.sequence is not None else ""
+    print(f"{recording.label}: {c.detector}, {whole.heartbeats:,} heartbeats in {whole.observed:,.1f} s{lost}")
+    step = 1 if all_rows else math.ceil(len(c) / _ROWS)
+    shown = range((len(c) - 1) % step, len(c), step)
+    _print_table(c.detector.threshold_name, [(f"{c.thresholds[k]:g}", c[k]) for k in shown], _CURVE_COLUMNS)
+    if len(shown) < len(c):
+        print(f"{len(shown)} of {len(c)} thresholds; --json has all, --thresholds takes others")
+
+
+def _run_datasets(args: argparse.Namespace) -> int:
+    if args.json:
+        print(json.dumps([dataclasses.asdict(dataset) for dataset in datasets().values()]))
+    else:
+        print(datasets())
+    return 0
+
+
+# ---- tables ----
+
+
+def _print_table(key: str, rows: Sequence[tuple[str, QoS]], fields: Sequence[str]) -> None:
+    """Print a row of figures for each key, their units under the heads."""
+    heads = [key, *(field.replace("_", " ") for field in fields)]
+    units = ["", *(UNITS.get(field, "") for field in fields)]
+    _print_aligned([heads, units, *([name, *(_cell(f, getattr(q, f)) for f in fields)] for name, q in rows)])
+
+
+def _print_aligned(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(field: str, value: float | int) -> str:
+    """Four digits of a number, and of a share as many as it takes to tell it from 1."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    if math.isnan(value):
+        return "-"
+    if field == "query_accuracy":
+        lack = 1 - value
+        return "1" if lack <= 0 else f"{value:.{min(max(4, 1 - math.floor(math.log10(lack))), 12)}f}"
+    if value == 0 or abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:#.4g}".removesuffix(".")
+
+
+_COMMANDS: Final = (
+    ("record", "record heartbeats as they really arrive", configure_record, run_record),
+    ("send", "send heartbeats to a recorder", configure_send, run_send),
+    ("import", "turn what other programs recorded into traces", _configure_import, _run_import),
+    ("replay", "tell a detector's quality of service at a threshold", _configure_replay, _run_replay),
+    ("curve", "compare detectors at many thresholds", _configure_curve, _run_curve),
+    ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
+)

@@ -1,0 +1,719 @@
+import errno
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import accrual as ac
+from accrual.cli import main
+from accrual.traces import Dataset
+
+NS = 1_000_000_000
+
+
+def reply(number, ms=12.5):
+    return f"64 bytes from 192.0.2.1: icmp_seq={number} ttl=64 time={ms} ms\n"
+
+
+def ping_log(*sessions):
+    """A log of ping with a session for each list of numbers."""
+    return "".join("PING host (192.0.2.1): 56 data bytes\n" + "".join(map(reply, numbers)) for numbers in sessions)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def trace():
+    """Heartbeats 0.1 s apart with jitter, two pauses, and a loss."""
+    intervals = np.random.default_rng(7).normal(0.1, 0.01, 2000)
+    intervals[[500, 1500]] += 0.45
+    arrivals = np.cumsum(np.round(intervals * 1e9).astype(np.int64))
+    return ac.Trace(arrivals, sequence=np.arange(2000) + (np.arange(2000) > 700), period=0.1)
+
+
+@pytest.fixture
+def file(trace):
+    trace.write("beats.csv")
+    return "beats.csv"
+
+
+@pytest.fixture
+def log():
+    Path("ping.log").write_text(ping_log(range(30), [*range(10), *range(12, 40)], range(20)))
+    return "ping.log"
+
+
+@pytest.fixture
+def accrual(capsys):
+    """Run the command and return its status, output and complaints."""
+
+    def run(*arguments):
+        status = main(list(map(str, arguments)))
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def results(accrual):
+    """Run the command with --json and return what it printed."""
+
+    def run(*arguments):
+        status, out, err = accrual(*arguments, "--json")
+        assert (status, err) == (0, "")
+        return json.loads(out)
+
+    return run
+
+
+def stdin(monkeypatch, data):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def columns(line):
+    """Tell the words of a head or the figures of a row, which two blanks at least keep apart."""
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+# ---- replay ----
+
+
+@pytest.mark.parametrize(
+    ("text", "detector"),
+    [
+        ("phi", ac.PhiNormal()),
+        ("phi-normal:window=50,min_deviation=0.02", ac.PhiNormal(window=50, min_deviation=0.02)),
+        ("fixed", ac.FixedTimeout(period=0.1)),
+        ("fixed-timeout:period=0.2", ac.FixedTimeout(period=0.2)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("options", "given"), [((), {}), (("--skip", 60, "--transit", 0.25), {"skip": 60, "transit": 0.25})]
+)
+def test_replay_gives_what_qos_gives(results, trace, file, text, detector, options, given):
+    expected = ac.qos(trace, detector, 1.5, **given).to_dict()
+    [result] = results("replay", file, "--detector", text, "--threshold", 1.5, *options)
+    assert result == {"trace": file, "session": 1, "detector": str(detector), "threshold": 1.5, **expected}
+    assert result["mistakes"] > 0
+
+
+def test_replay_has_defaults(results, trace, file):
+    [result] = results("replay", file)
+    assert result["mistakes"] == ac.qos(trace, ac.PhiNormal(), ac.PhiNormal.typical_threshold).mistakes
+    [result] = results("replay", file, "--detector", "fixed")
+    assert result["threshold"] == ac.FixedTimeout.typical_threshold
+
+
+def test_replay_on_threads(results, file):
+    assert results("replay", file, "--threads", 2) == results("replay", file)
+
+
+def test_replay_prints_a_row_for_each_trace(accrual, trace, file, log):
+    status, out, err = accrual("replay", file, log, "--threshold", "2")
+    title, heads, units, *rows = out.splitlines()
+    q = ac.qos(trace, ac.PhiNormal(), 2)
+    assert (status, err) == (0, "")
+    assert title == "phi-normal, Phi = 2"
+    assert columns(heads)[:4] == ["trace", "observed", "lost", "detection time"]
+    assert columns(units)[:2] == ["s", "s"]
+    assert len(set(map(len, [heads, *rows]))) == 1
+    first = columns(rows[0])
+    assert first[0] == file
+    assert float(first[1]) == pytest.approx(q.observed, rel=1e-3)
+    assert int(first[2]) == q.lost == 1
+    assert int(first[6]) == q.mistakes
+    assert [columns(row)[0] for row in rows[1:]] == [f"{log} session {n}" for n in (1, 2, 3)]
+
+
+def test_replay_prints_a_table_for_each_detector(accrual, file, log):
+    """The period comes from the trace, so that one text can be two detectors."""
+    _, out, _ = accrual("replay", file, log, "--detector", "fixed")
+    assert [line for line in out.splitlines() if line.startswith("fixed")] == [
+        "fixed-timeout:period=0.1, k = 5",
+        "fixed-timeout:period=1, k = 5",
+    ]
+
+
+def test_replay_of_one_session(results, log):
+    [result] = results("replay", log, "--session", "2")
+    assert (result["session"], result["lost"]) == (2, 2)
+    assert result["mistakes"] == ac.qos(ac.import_trace(log)[1], ac.PhiNormal(), 8).mistakes
+
+
+def test_replay_lists_the_mistakes(results, accrual, trace, file):
+    expected = ac.replay(trace, ac.PhiNormal()).mistakes(8)
+    [result] = results("replay", file, "--mistakes")
+    assert result["mistake_list"] == expected.to_dict()
+    assert result["mistakes"] == len(expected) > 1
+    _, out, _ = accrual("replay", file, "--mistakes")
+    table = out.partition(f"\n\n{file}: ")[2].splitlines()
+    assert table[0] == f"{len(expected)} mistakes, times from the first arrival"
+    assert len(table) == 3 + len(expected)
+    start, end, duration = map(float, columns(table[-1]))
+    assert start == pytest.approx((expected.start[-1] - trace.arrivals[0]) / NS, abs=1e-6)
+    assert end - start == pytest.approx(duration, abs=2e-6)
+
+
+def test_replay_lists_the_mistakes_that_were_scored(results, trace, file):
+    found = ac.replay(trace, ac.PhiNormal()).mistakes(1)
+    [result] = results("replay", file, "--mistakes", "--threshold", 1, "--skip", 1000)
+    scored = found.end > trace.arrivals[1000]
+    assert result["mistakes"] == scored.sum() > 1
+    assert result["mistake_list"] == {"start": found.start[scored].tolist(), "end": found.end[scored].tolist()}
+
+
+def test_a_mistake_that_does_not_end(results, accrual):
+    # A level of 0 is reached at once, and so with every heartbeat again.
+    Path("open.csv").write_text("arrival_ns\n0\n1000000000\n2000000000\n9000000000\n")
+    arguments = ("replay", "open.csv", "--mistakes", "--threshold", "0", "--detector", "phi")
+    [result] = results(*arguments)
+    assert result["mistake_list"]["end"] == [None]
+    _, out, _ = accrual(*arguments)
+    assert columns(out.splitlines()[-1])[1:] == ["open", "-"]
+
+
+def test_no_mistakes_to_list(results, accrual, file):
+    arguments = ("replay", file, "--mistakes", "--threshold", "1000")
+    [result] = results(*arguments)
+    assert result["mistake_list"] == {"start": [], "end": []}
+    assert result["mistake_duration"] is None
+    status, out, _ = accrual(*arguments)
+    assert status == 0
+    assert f"{file}: 0 mistakes" in out
+
+
+def test_one_bad_trace_does_not_stop_the_others(accrual, file):
+    Path("short.csv").write_text("arrival_ns\n1\n")
+    status, out, err = accrual("replay", "missing", file, "short.csv", "--json")
+    assert status == 1
+    assert [result["trace"] for result in json.loads(out)] == [file]
+    missing, short = err.splitlines()
+    assert missing.startswith("accrual: missing: ")
+    assert short.startswith("accrual: short.csv: nothing to score")
+
+
+# ---- curve ----
+
+
+def test_curve_gives_what_curve_gives(results, trace, file):
+    detectors = ac.PhiNormal(), ac.FixedTimeout(period=0.1)
+    expected = [{"trace": file, "session": 1, **ac.curve(trace, d).to_dict()} for d in detectors]
+    assert results("curve", file) == expected
+
+
+def test_curve_options(results, trace, file):
+    chosen = ac.PhiNormal(window=20), ac.FixedTimeout(period=0.1), ac.PhiNormal(window=30)
+    arguments = [word for d in chosen for word in ("--detector", str(d))]
+    expected = [ac.curve(trace, d, [2, 1], skip=50, transit=0.5, threads=2).to_dict() for d in chosen]
+    options = ("--thresholds", "2,1", "--skip", 50, "--transit", 0.5, "--threads", 2)
+    found = results("curve", file, *arguments, *options)
+    assert [result.items() >= one.items() for result, one in zip(found, expected, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("8", [8.0]),
+        ("4,1e0,2.5", [4.0, 1.0, 2.5]),
+        ("0.1:0.5:0.1", [0.1, 0.2, 0.3, 0.4, 0.5]),  # in binary 0.30000000000000004, and no 0.5
+        ("1,2:3:0.4,8", [1.0, 2.0, 2.4, 2.8, 8.0]),
+        ("3:3:1", [3.0]),
+    ],
+)
+def test_thresholds(results, file, text, values):
+    [result] = results("curve", file, "--detector", "phi", "--thresholds", text)
+    assert result["threshold"] == values
+
+
+def test_curve_prints_a_table_for_each_detector(accrual, trace, file):
+    status, out, err = accrual("curve", file, "--thresholds", "1,2,4")
+    phi, fixed = (table.splitlines() for table in out.split("\n\n"))
+    assert (status, err) == (0, "")
+    assert phi[0].startswith(f"{file}: phi-normal, ")
+    assert fixed[0].startswith(f"{file}: fixed-timeout:period=0.1, 1,999 heartbeats in 200.0 s, 1 lost")
+    assert columns(phi[1]) == [
+        "Phi", "detection time", "mistakes", "mistake rate", "mistake duration", "query accuracy",
+    ]  # fmt: skip
+    assert columns(phi[2]) == ["s", "1/s", "s"]
+    expected = ac.curve(trace, ac.PhiNormal(), [1, 2, 4])
+    for k, row in enumerate(phi[3:]):
+        threshold, *figures = map(float, columns(row))
+        assert threshold == expected.thresholds[k]
+        fields = ("detection_time", "mistakes", "mistake_rate", "mistake_duration", "query_accuracy")
+        assert figures == [pytest.approx(getattr(expected[k], field), rel=6e-4) for field in fields]
+    assert len(phi) == len(fixed) == 6
+
+
+def test_own_thresholds_fit_on_a_screen(accrual, file):
+    _, out, _ = accrual("curve", file)
+    phi, fixed = (table.splitlines() for table in out.split("\n\n"))
+    for lines, name, highest in ((phi, "63", "16"), (fixed, "96", "20")):
+        assert len(lines) == 3 + 16 + 1
+        assert columns(lines[-2])[0] == highest
+        assert lines[-1].startswith(f"16 of {name} thresholds")
+
+
+def test_accuracy_is_told_from_one(accrual):
+    arrivals = np.arange(100_000) * NS
+    arrivals[50_000:] += 1_200_000
+    ac.Trace(arrivals, period=1).write("calm.csv")
+    _, out, _ = accrual("curve", "calm.csv", "--detector", "fixed", "--thresholds", "1.001,1.01")
+    one_mistake, none = (columns(line) for line in out.splitlines()[3:])
+    assert one_mistake[-1] == "0.9999999980"  # 0.2 ms of 100,000 s
+    assert none[1:] == ["1.010", "0", "0", "-", "1"]
+
+
+@pytest.mark.parametrize("name", ["curves.png", "curves.svg", "curves.pdf"])
+def test_plot(accrual, file, name):
+    pytest.importorskip("matplotlib", reason="pip install accrual[lessons]")
+    status, out, err = accrual("curve", file, "--plot", name, "--thresholds", "1,2")
+    assert (status, err) == (0, "")
+    assert "fixed-timeout" in out
+    assert Path(name).stat().st_size > 1000
+    assert sorted(os.listdir()) == sorted([file, name])
+
+
+# ---- import ----
+
+
+def test_import_writes_a_file_for_each_session(accrual, log):
+    status, out, err = accrual("import", log, "out.csv.gz")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        "out-1.csv.gz: 30 heartbeats in 29.0 s",
+        "out-2.csv.gz: 38 heartbeats in 39.0 s",
+        "out-3.csv.gz: 20 heartbeats in 19.0 s",
+    ]
+    assert [ac.read_trace(f"out-{n}.csv.gz") for n in (1, 2, 3)] == ac.import_trace(log)
+    assert sorted(os.listdir()) == ["out-1.csv.gz", "out-2.csv.gz", "out-3.csv.gz", log]
+
+
+def test_import_of_one_session(results, log):
+    [summary] = results("import", log, "out.csv", "--session", 2)
+    session = ac.read_trace("out.csv")
+    assert session == ac.import_trace(log)[1]
+    assert summary == {
+        "file": "out.csv", "session": 2, "heartbeats": 38, "duration": 39.0, "period": 1.0, "about": session.about,
+    }  # fmt: skip
+
+
+def test_import_converts(accrual, trace, file):
+    pytest.importorskip("pyarrow", reason="pip install accrual[traces]")
+    assert accrual("import", file, "beats.parquet") == (0, "beats.parquet: 2,000 heartbeats in 200.0 s\n", "")
+    assert accrual("import", "beats.parquet", "again.csv")[0] == 0
+    assert ac.read_trace("beats.parquet") == ac.read_trace("again.csv") == trace
+
+
+def test_sessions_without_a_heartbeat_are_not_written(accrual):
+    Path("ping.log").write_text(ping_log(range(5), [], range(7)))
+    status, _, err = accrual("import", "ping.log", "out.csv")
+    assert (status, err) == (0, "accrual: ping.log session 2: no heartbeat, not written\n")
+    assert sorted(os.listdir()) == ["out-1.csv", "out-3.csv", "ping.log"]
+
+
+def test_lenient_says_what_was_skipped(accrual, log):
+    text = Path(log).read_text()
+    Path(log).write_text(text.replace(reply(3), "rubbish\n") + "64 bytes from 192.0")
+    status, out, err = accrual("import", log, "out.csv")
+    assert (status, out) == (1, "")
+    assert err.startswith(f"accrual: {log}:5: ")
+    status, out, err = accrual("import", log, "out.csv", "--lenient")
+    assert (status, err) == (0, f"accrual: {log}: lines skipped: 4\n")
+    assert out.startswith("out-1.csv: 29 heartbeats")
+
+
+def test_lenient_says_what_was_cut(accrual, trace):
+    trace.write("beats.csv.gz")
+    data = Path("beats.csv.gz").read_bytes()
+    Path("beats.csv.gz").write_bytes(data[: len(data) // 2])
+    status, _, err = accrual("replay", "beats.csv.gz", "--lenient")
+    assert status == 0
+    assert "the rest is damaged" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_what_a_file_says_was_skipped_may_be_anything(accrual, trace):
+    ac.Trace(trace.arrivals, skipped=["?"], truncated={}).write("odd.csv")
+    status, _, err = accrual("replay", "odd.csv", "--lenient")
+    assert (status, err) == (0, "accrual: odd.csv: lines skipped: 0\n")
+
+
+def test_import_overwrites_when_told(accrual, trace, file):
+    Path("out.csv").write_text("precious")
+    status, out, err = accrual("import", file, "out.csv")
+    assert (status, out) == (1, "")
+    assert err == "accrual: out.csv: exists already, only --force overwrites it\n"
+    assert Path("out.csv").read_text() == "precious"
+    assert accrual("import", file, "out.csv", "--force")[0] == 0
+    assert ac.read_trace("out.csv") == trace
+
+
+def test_nothing_is_written_where_one_of_many_exists(accrual, log):
+    Path("out-2.csv").write_text("precious")
+    assert accrual("import", log, "out.csv")[0] == 1
+    assert sorted(os.listdir()) == ["out-2.csv", log]
+
+
+# ---- standard input and output, datasets, names ----
+
+
+def test_standard_input(results, trace, file, monkeypatch):
+    for data in (Path(file).read_bytes(), gzip.compress(Path(file).read_bytes())):
+        stdin(monkeypatch, data)
+        [result] = results("replay", "-")
+        assert result["trace"] == "-"
+        assert result["mistakes"] == ac.qos(trace, ac.PhiNormal(), 8).mistakes
+
+
+def test_standard_input_is_called_so(accrual, monkeypatch):
+    stdin(monkeypatch, b"arrival_ns\n1\nx\n")
+    status, _, err = accrual("curve", "-")
+    assert status == 1
+    assert err.startswith("accrual: standard input:3: ")
+    stdin(monkeypatch, b"arrival_ns\n" + b"".join(b"%d\n" % (n * NS) for n in range(9)))
+    _, out, _ = accrual("curve", "-", "--detector", "phi")
+    assert out.startswith("standard input: phi-normal")
+
+
+def test_standard_output(accrual, trace, file):
+    status, out, err = accrual("import", file, "-")
+    assert (status, out) == (0, Path(file).read_text())
+    assert err == "-: 2,000 heartbeats in 200.0 s\n"
+    _, again, err = accrual("import", file, "-", "--json")
+    assert again == out
+    assert json.loads(err)[0]["file"] == "-"
+    assert os.listdir() == [file]
+
+
+def test_named_pipe(accrual, file):
+    os.mkfifo("pipe")
+    with subprocess.Popen(["/bin/sh", "-c", f"cat {file} > pipe"]) as writer:
+        status, out, _ = accrual("replay", "pipe")
+    assert writer.returncode == 0
+    assert (status, columns(out.splitlines()[3])[0]) == (0, "pipe")
+
+
+@pytest.fixture
+def _bundled(monkeypatch, trace):
+    """Let there be one bundled trace, whatever comes with the package."""
+    fields = dict.fromkeys(Dataset.__dataclass_fields__, "")
+    known = {"calm": Dataset(**(fields | {"name": "calm", "heartbeats": len(trace), "period": trace.period}))}
+    monkeypatch.setattr("accrual.cli.datasets", lambda: known)
+    monkeypatch.setattr("accrual.cli.load", {"calm": trace}.__getitem__)
+
+
+@pytest.mark.usefixtures("_bundled")
+def test_a_dataset_by_its_name(results, trace):
+    [result] = results("replay", "calm")
+    assert (result["trace"], result["mistakes"]) == ("calm", ac.qos(trace, ac.PhiNormal(), 8).mistakes)
+
+
+@pytest.mark.usefixtures("_bundled")
+def test_a_file_comes_before_a_dataset(results, trace):
+    trace[:100].write("calm.csv")
+    Path("calm.csv").rename("calm")
+    [result] = results("replay", "calm")
+    assert result["heartbeats"] < 100
+
+
+@pytest.mark.usefixtures("_bundled")
+def test_neither_a_file_nor_a_dataset(accrual):
+    assert accrual("replay", "clam") == (1, "", "accrual: clam: no such file, and no dataset (calm)\n")
+
+
+@pytest.mark.usefixtures("_bundled")
+def test_datasets(results):
+    [dataset] = results("datasets")
+    assert (dataset["name"], dataset["heartbeats"], dataset["period"]) == ("calm", 2000, 0.1)
+
+
+def test_datasets_are_a_table(accrual):
+    status, out, err = accrual("datasets")
+    assert (status, out, err) == (0, f"{ac.datasets()}\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are Unicode there")
+def test_names_that_are_no_text(accrual, trace, file):
+    name = os.fsdecode(b"we\nird\xff$.csv")
+    Path(file).rename(name)
+    status, out, err = accrual("replay", name)
+    assert (status, err) == (0, "")
+    assert r"we\nird\udcff$.csv " in out
+    status, _, err = accrual("replay", name, "--session", "9")
+    assert (status, len(err.splitlines())) == (2, 1)
+
+
+# ---- bad input ----
+
+
+def rubbish():
+    return np.random.default_rng(1).bytes(5000)
+
+
+BAD_DATA = {
+    "empty.csv": b"",
+    "empty.csv.gz": gzip.compress(b""),
+    "header.csv": b"arrival_ns\n",
+    "one.csv": b"arrival_ns\n5\n",
+    "truncated.csv.gz": gzip.compress(b"arrival_ns\n" + b"".join(b"%d\n" % (n * NS) for n in range(999)))[:900],
+    "rubbish.parquet": rubbish(),
+    "rubbish.csv.gz": b"\x1f\x8b" + rubbish(),
+    "cut.parquet": b"PAR1" + rubbish(),
+    "columns.csv": b"time,value\n1,2\n3,4\n",
+    "misspelt.csv": b"arrival_ns,sequnce\n1,2\n3,4\n",
+    "letters.csv": b"arrival_ns\n1\nabc\n",
+    "float.csv": b"arrival_ns\n1\n2.5\n",
+    "large.csv": b"arrival_ns\n1\n9223372036854775808\n",
+    "cut.csv": b"arrival_ns\n1\n2\n3",
+    "metadata.csv": b"# accrual {\narrival_ns\n1\n2\n",
+    "cut.log": (ping_log(range(9)) + "64 bytes from 192.0.2").encode(),
+    "other.log": (ping_log(range(9)) + "what is this\n").encode(),
+}
+
+
+@pytest.mark.parametrize("command", [("replay",), ("curve",), ("curve", "--plot", "out.svg"), ("import", "out.csv")])
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_bad_data(accrual, name, command):
+    if name == "one.csv" and command[0] == "import":
+        pytest.skip("one heartbeat is a trace, if none to be scored")
+    Path(name).write_bytes(BAD_DATA[name])
+    verb, *rest = command
+    detector = ["--detector", "phi"] * (verb != "import")
+    status, out, err = accrual(verb, name, *rest, *detector)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"accrual: {name}:")
+    assert len(err.splitlines()) == 1
+    assert os.listdir() == [name]
+
+
+@pytest.mark.parametrize("arguments", [("replay", "x"), ("curve", "x"), ("import", "x", "out.csv")])
+def test_missing_file_and_directory(accrual, arguments):
+    status, _, err = accrual(*arguments)
+    assert (status, len(err.splitlines())) == (1, 1)
+    assert err.startswith("accrual: x: no such file")
+    os.mkdir("x")
+    status, _, err = accrual(*arguments)
+    assert (status, err) == (1, f"accrual: x: {os.strerror(errno.EISDIR)}\n")
+    assert os.listdir() == ["x"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_unreadable(accrual, file):
+    os.chmod(file, 0)
+    assert accrual("replay", file) == (1, "", f"accrual: {file}: {os.strerror(errno.EACCES)}\n")
+
+
+@pytest.mark.parametrize(
+    "out", [("import", "nowhere/out.csv"), ("import", "folder.csv"), ("curve", "--plot", "nowhere/out.svg"),
+            ("curve", "--plot", "folder.svg"), ("import", "/dev/full/out.csv")],
+)  # fmt: skip
+@pytest.mark.parametrize("force", [False, True])
+def test_unwritable(accrual, file, out, force):
+    if out[0] == "curve":
+        pytest.importorskip("matplotlib", reason="pip install accrual[lessons]")
+    os.mkdir("folder.csv")
+    os.mkdir("folder.svg")
+    verb, *rest = out
+    status, stdout, err = accrual(verb, file, *rest, *["--force"] * (force and verb == "import"))
+    assert (status, stdout) == (1, "")
+    assert rest[-1] in err
+    assert len(err.splitlines()) == 1
+    assert sorted(os.listdir()) == sorted([file, "folder.csv", "folder.svg"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ("", "COMMAND"),
+        ("frobnicate", "frobnicate"),
+        ("replay", "TRACE"),
+        ("replay beats.csv --frobnicate", "--frobnicate"),
+        ("replay beats.csv --thr 8", "--thr"),
+        ("replay beats.csv --detector nonsense", "nonsense"),
+        ("replay beats.csv --detector phi:windw=9", "windw"),
+        ("replay beats.csv --detector phi:window=0", "window"),
+        ("replay beats.csv --detector phi:window=-1", "window"),
+        ("replay beats.csv --detector phi:window=1099511627776", "window"),
+        ("replay beats.csv --detector phi:window=many", "many"),
+        ("replay beats.csv --detector phi:min_deviation=nan", "min_deviation"),
+        ("replay beats.csv --detector fixed:period=0", "period"),
+        ("replay beats.csv --threshold nan", "nan"),
+        ("replay beats.csv --threshold high", "high"),
+        ("replay beats.csv --skip -1", "skip"),
+        ("replay beats.csv --skip 1.5", "skip"),
+        ("replay beats.csv --transit -1", "transit"),
+        ("replay beats.csv --transit inf", "transit"),
+        ("replay beats.csv --threads 0", "threads"),
+        ("replay beats.csv --session 2", "--session"),
+        ("replay beats.csv --session 0", "--session"),
+        ("curve beats.csv beats.csv", "beats.csv"),
+        ("curve ping.log", "3 sessions"),
+        ("curve beats.csv --detector phi --detector nonsense", "nonsense"),
+        ("curve beats.csv --thresholds nan", "nan"),
+        ("curve beats.csv --thresholds 1,nan", "nan"),
+        ("curve beats.csv --thresholds snan", "snan"),
+        ("curve beats.csv --thresholds=", "thresholds"),
+        ("curve beats.csv --thresholds 1,,2", "1,,2"),
+        ("curve beats.csv --thresholds 1:2", "1:2"),
+        ("curve beats.csv --thresholds 1:2:0", "1:2:0"),
+        ("curve beats.csv --thresholds 2:1:1", "2:1:1"),
+        ("curve beats.csv --thresholds 1:2:-1", "1:2:-1"),
+        ("curve beats.csv --thresholds 1:nan:1", "1:nan:1"),
+        ("curve beats.csv --thresholds 1:inf:1", "1:inf:1"),
+        ("curve beats.csv --thresholds 0:1e300:1e-300", "1e300"),
+        ("curve beats.csv --plot out.gif", "out.gif"),
+        ("curve beats.csv --plot -", "--plot"),
+        ("import beats.csv", "OUT"),
+        ("import beats.csv out.txt", "out.txt"),
+        ("import beats.csv out-", "out-"),
+        ("import beats.csv out.csv --format xml", "xml"),
+        ("import ping.log -", "3 sessions"),
+    ],
+)
+def test_bad_usage(accrual, file, log, arguments, word):
+    status, out, err = accrual(*arguments.split())
+    assert (status, out) == (2, "")
+    assert err.startswith("accrual")
+    assert word in err
+    assert len(err.splitlines()) == 1
+    assert sorted(os.listdir()) == [file, log]
+
+
+def test_a_period_that_nobody_tells(accrual, trace):
+    ac.Trace(trace.arrivals).write("bare.csv")
+    status, _, err = accrual("curve", "bare.csv")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "fixed-timeout:period=" in err
+    assert accrual("curve", "bare.csv", "--detector", "fixed:period=0.1")[0] == 0
+
+
+def test_infinity_is_null(results, file):
+    [result] = results("replay", file, "--threshold", "inf")
+    assert (result["threshold"], result["detection_time"], result["mistakes"]) == (None, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"), [("matplotlib.figure", ("curve", "--plot", "x.svg")), ("pyarrow", ("import", "x.parquet"))]
+)
+def test_a_missing_extra(accrual, file, monkeypatch, module, arguments):
+    monkeypatch.setitem(sys.modules, module, None)
+    verb, *rest = arguments
+    status, out, err = accrual(verb, file, *rest)
+    assert (status, out) == (1, "")
+    assert "pip install accrual[" in err
+    assert len(err.splitlines()) == 1
+    assert os.listdir() == [file]
+
+
+# ---- the terminal and the process ----
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_on_a_terminal(file, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert main(["replay", file, "missing", file]) == 1
+    shown = terminal.getvalue()
+    assert f"\r\x1b[K1 of 3: {file}\r\x1b[K2 of 3: missing" in shown
+    assert shown.rpartition("\x1b[K")[2].startswith("accrual: missing: ")
+    terminal.seek(0)
+    terminal.truncate()
+    assert main(["replay", file]) == 0
+    assert terminal.getvalue() == ""
+
+
+def test_help(accrual):
+    status, out, err = accrual("--help")
+    assert (status, err) == (0, "")
+    for command in ("record", "send", "import", "replay", "curve", "datasets"):
+        assert command in out
+        assert accrual(command, "--help")[0] == 0
+
+
+def test_help_knows_every_detector(accrual):
+    for command in ("replay", "curve"):
+        _, out, _ = accrual(command, "--help")
+        for name in ac.DETECTORS:
+            assert f"\n  {name}:" in out
+
+
+def test_record_and_send_are_there(accrual):
+    assert accrual("record", "--period", "0", "out.csv")[0] == 2
+    assert accrual("send", "nonsense")[0] == 2
+    assert accrual("record", "--period", "0.001", "--count", "30", "out.csv")[0] == 0
+    assert accrual("replay", "out.csv")[0] == 0
+
+
+def python(*arguments, **options):
+    command = [sys.executable, "-m", "accrual", *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out.decode(), err.decode()
+
+
+def test_version():
+    assert finish(python("--version")) == (0, f"accrual {ac.__version__}\n", "")
+
+
+def test_as_a_module(trace, file):
+    status, out, err = finish(python("replay", file, "--json"))
+    assert (status, err) == (0, "")
+    assert json.loads(out)[0]["mistakes"] == ac.qos(trace, ac.PhiNormal(), 8).mistakes
+    status, out, err = finish(python("replay", "missing"))
+    assert (status, out) == (1, "")
+    assert len(err.splitlines()) == 1
+
+
+def test_help_needs_no_extra():
+    """It is to be there at once, and that is what takes long to import."""
+    heavy = {"matplotlib", "pyarrow", "pandas", "scipy.special", "IPython", "anywidget"}
+    code = f"import sys; from accrual.cli import main; main(['--help']); sys.exit(str({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == "set()\n"
+
+
+def test_nobody_reads_on(file):
+    process = python("curve", file, "--json", "--thresholds", "0.001:16:0.001", "--detector", "phi")
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(60) == 141
+    process.stdin.close()
+    process.stderr.close()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
+@pytest.mark.parametrize("arguments", ["replay beats.csv", "import beats.csv -", "--help"])
+def test_no_room_for_the_output(file, arguments):
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "accrual", *arguments.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    message = f"accrual: standard output: {os.strerror(errno.ENOSPC)}\n"
+    assert done.returncode == 1
+    assert done.stderr.endswith(message)
+    assert "Traceback" not in done.stderr
+
+
+def test_interrupt():
+    process = python("replay", "-")
+    # More than a pipe holds: when that is gone, the command runs and waits for the rest.
+    process.stdin.write(b"#" * 2**20)
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    assert finish(process) == (130, "", "")
