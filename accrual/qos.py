@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from accrual.core import engine
 from accrual.core.engine import EARLY, LATE, RESUMED, TOTAL
 from accrual.detectors import NS, Detector
-from accrual.replay import Chain, Replay, as_detector, as_threads, as_trace
+from accrual.replay import Chain, Replay, as_detector, as_threads, as_trace, on_threads
 from accrual.traces.trace import Trace, TraceError
 
 if TYPE_CHECKING:
@@ -316,7 +315,7 @@ class _Scoring:
     def _interval(self, low: int, high: int) -> NDArray[np.int64]:
         return np.maximum(np.diff(self.arrivals[low : high + 1]), 0)
 
-    def _pieces(self) -> list[tuple[int, int]]:
+    def _pieces(self) -> list[tuple[int, ...]]:
         """Neighbouring ranges of intervals, one for each thread."""
         threads = self.threads if self.replay is None else 1
         size = max(-(-(self.high - self.low) // threads), 4 * self.detector.memory, 50_000)
@@ -367,12 +366,7 @@ class _Scoring:
     # ---- what becomes of it ----
 
     def curve(self, quantiles: bool) -> Curve:
-        pieces = self._pieces()
-        if len(pieces) == 1:
-            tallies = [self._tally(*pieces[0])]
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                tallies = list(pool.map(lambda piece: self._tally(*piece), pieces))
+        tallies = on_threads(self._tally, self._pieces(), self.threads)
         points = _added_up(self, tallies)
         if quantiles:
             points = [
