@@ -102,7 +102,7 @@ class FixedTimeout(Detector):
 
     law: ClassVar[str] = "linear"
     threshold_name: ClassVar[str] = "k"
-    thresholds: ClassVar[np.ndarray] = np.round(np.geomspace(1.05, 20, 96), 3)
+    thresholds: ClassVar[np.ndarray] = np.round(1 + np.geomspace(0.002, 19, 96), 4)  # dense above 1 period
     typical_threshold: ClassVar[float] = 5.0
 
     def __post_init__(self) -> None:
