@@ -513,8 +513,8 @@ class PhiAgainstFixed(_Widget):
             for period in self._stops["period"]
         ]
         # On a recording only the product k x T counts, so that all timeouts lie on one line.
-        timeouts = telling_timeouts(arrivals)
-        timeouts = timeouts[timeouts >= self._stops["period"][0]]  # below it every heartbeat is late
+        least, timeouts = self._stops["period"][0] * BEATS[0], telling_timeouts(arrivals)
+        timeouts = np.append(least, timeouts[timeouts > least])
         line = curve(trace, FixedTimeout(period=nominal), timeouts / nominal, skip=self.skip)
         super().__init__(
             stops=self._stops,

@@ -124,19 +124,18 @@ function lane(name, values, threshold, lowest, top, show, title) {
   const highest = 10 ** Math.ceil(Math.log10(Math.max(...values, threshold * 1.5)));
   const y = scale(lowest, highest, bottom, top, true);
   const width = (LANE.right - LANE.left) / values.length;
-  const limit = y(threshold);
-  let area = `M${LANE.left},${bottom}`;
+  const limit = y(threshold).toFixed(1);
+  const at = (column) => (LANE.left + column * width).toFixed(1);
+  const outline = values.map((value, column) => `V${(value == null ? bottom : y(value)).toFixed(1)}H${at(column + 1)}`);
   let over = "";
-  values.forEach((value, column) => {
-    const [from, to] = [LANE.left + column * width, LANE.left + (column + 1) * width];
-    const high = value == null ? bottom : y(value);
-    area += `V${high.toFixed(1)}H${to.toFixed(1)}`;
-    if (value >= threshold) {
-      // And a tick above the lane: a mistake that is one pixel wide must not be missed.
-      over += `M${from.toFixed(1)},${limit.toFixed(1)}V${high.toFixed(1)}h${width.toFixed(2)}V${limit.toFixed(1)}Z`;
-      over += `M${from.toFixed(1)},${top - 6}h${Math.max(width, 1.2).toFixed(2)}v4h-${Math.max(width, 1.2).toFixed(2)}Z`;
-    }
-  });
+  for (let column = 0; column < values.length; column++) {
+    const first = column;
+    while (column < values.length && values[column] >= threshold) column++;
+    if (column === first) continue;
+    over += `M${at(first)},${limit}${outline.slice(first, column).join("")}V${limit}Z`;
+    // And a tick above the lane: a mistake that is one pixel wide must not be missed.
+    over += `M${at(first)},${top - 6}H${at(Math.max(column, first + 1.2 / width))}v4H${at(first)}Z`;
+  }
   const powers = decades(lowest, highest);
   const labelled = powers.filter((_, k) => k % Math.ceil(powers.length / 4) === 0);
   return [
@@ -144,7 +143,7 @@ function lane(name, values, threshold, lowest, top, show, title) {
       node("svg:line", { class: "grid", x1: LANE.left, x2: LANE.right, y1: y(value), y2: y(value) }),
       node("svg:text", { class: "end", x: LANE.left - 6, y: y(value) + 4 }, show(value)),
     ]),
-    node("svg:path", { class: `${name} area`, d: `${area}V${bottom}Z` }),
+    node("svg:path", { class: `${name} area`, d: `M${LANE.left},${bottom}${outline.join("")}V${bottom}Z` }),
     node("svg:path", { class: `${name} over`, d: over }),
     node("svg:line", { class: `${name} level`, x1: LANE.left, x2: LANE.right, y1: limit, y2: limit }),
     node("svg:text", { class: name, x: LANE.left, y: top - 12 }, title),

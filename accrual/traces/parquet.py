@@ -78,7 +78,7 @@ def read(path: str | os.PathLike[str]) -> Trace:
         try:
             file = pq.ParquetFile(stream, page_checksum_verification=True)
             check_columns(file.schema_arrow.names, path)
-            table = file.read()
+            table = file.read(use_threads=False)  # five columns are read before threads have started
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a damaged column name
             if isinstance(error, OSError) and error.errno:
                 raise  # of the operating system; damage comes as OSError without a number

@@ -264,8 +264,9 @@ def test_a_stretch_stays_inside_the_trace():
     [
         ac.Trace(np.arange(100) * 10_000_000),  # no period, no deviation, no mistake
         ac.Trace(np.append(np.arange(150) * 10**9, 10**15)),  # one long silence, open to the end
+        ac.Trace(np.arange(100) * 10_000_000, period=10),  # a period that is not its own
     ],
-    ids=["steady", "silent"],
+    ids=["steady", "silent", "mistaken"],
 )
 def test_odd_traces(beats):
     widget = PhiAgainstFixed(beats)
