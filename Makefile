@@ -15,8 +15,10 @@ sources := pyproject.toml setup.py $(wildcard accrual/core/*.pyx accrual/core/*.
 .PHONY: lessons test check check-core bench system clean
 .DELETE_ON_ERROR:
 
+# JupyterLab would ask the network for news and newer versions of itself; a lesson asks the network for nothing.
 lessons: .venv/lessons
-	$(bin)/jupyter lab --notebook-dir=lessons --port=$(PORT) $(if $(shell id -u | grep -x 0),--allow-root)
+	$(bin)/jupyter lab --notebook-dir=lessons --port=$(PORT) $(if $(shell id -u | grep -x 0),--allow-root) \
+	    --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None
 
 test: .venv/test
 	$(bin)/pytest $(PYTEST)
