@@ -26,9 +26,10 @@ detectors = st.one_of(
         pause=st.sampled_from([0.0, 0.05]),
     ),
 )
-# Sub-ns differences between two roads to the same figure must not decide: instants are odd, thresholds are not round.
+# Sub-ns differences between two roads to the same figure must not decide: instants are odd, thresholds are not round,
+# and intervals so long that the 2^-8 ns of the package's sums are 1e-9 of them.
 steps = st.one_of(
-    st.integers(1, 3 * 10**8), st.sampled_from([10**8 + 1, 10**8 + 3, 7 * 10**9 + 1]), st.integers(-(10**9), -1)
+    st.integers(5 * 10**7, 3 * 10**8), st.sampled_from([10**8 + 1, 10**8 + 3, 7 * 10**9 + 1]), st.integers(-(10**9), -1)
 )
 
 
@@ -104,6 +105,12 @@ def test_mistakes_are_what_polling_finds(intervals, detector, threshold):
     polled = oracle.poll(ac.Trace(arrivals), detector, threshold, MS)
     rounded = [(-(-start // MS) * MS, end) for start, end in zip(found.start.tolist(), found.end.tolist(), strict=True)]
     assert [(start, end) for start, end in rounded if start < end] == polled
+
+
+def test_a_restart_at_the_end_ends_a_suspicion():
+    """After it nothing is known, so the suspicion before it is over: its length counts in mistake_duration."""
+    trace = ac.Trace(np.cumsum([0, 50, 50, 50, 100]) * MS, epoch=[0, 0, 0, 0, 1])
+    assert ac.qos(trace, ac.PhiNormal(), 0.17).mistake_duration == pytest.approx((50e-3 + 2 * 0.457e-9) / 2)
 
 
 # ---- closed forms (theory.md, section 5.1) ---------------------------------------------------------------------------
