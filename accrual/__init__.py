@@ -2,20 +2,23 @@
 
 from accrual._version import __version__
 from accrual.detectors import DETECTORS, FixedTimeout, PhiNormal
-from accrual.monitor import Monitor
+from accrual.monitor import Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
 
 __all__ = [
     "DETECTORS",
+    "Change",
     "Curve",
     "FixedTimeout",
+    "ManualClock",
     "Mistakes",
     "Monitor",
     "PhiNormal",
     "QoS",
     "Replay",
+    "State",
     "Trace",
     "TraceError",
     "__version__",
