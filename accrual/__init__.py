@@ -1,5 +1,8 @@
 """Heartbeat failure detection that you can measure, embed and learn from."""
 
+import importlib
+from types import ModuleType
+
 from accrual._version import __version__
 from accrual.detectors import DETECTORS, FixedTimeout, PhiNormal
 from accrual.monitor import Change, ManualClock, Monitor, State
@@ -31,3 +34,9 @@ __all__ = [
     "read_trace",
     "replay",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "aio":  # on demand: asyncio is a third of a light import
+        return importlib.import_module("accrual.aio")
+    raise AttributeError(f"module 'accrual' has no attribute {name!r}")

@@ -645,7 +645,7 @@ cdef class Peer:
         cdef counters count
         cdef int64_t n = len(given), i
         cdef int64_t *intervals
-        if not NOT_SEEN <= seen <= SUSPECTED:
+        if not <int64_t> NOT_SEEN <= seen <= <int64_t> SUSPECTED:  # else Cython narrows `seen` to the enum first
             raise ValueError(f"seen must be a state's number, got {seen}")
         count.accepted, count.ignored, count.clock_steps, count.restarts, count.unlearned = (
             natural(saved["counters"][name], name)
