@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from accrual.core import engine
 from accrual.detectors import DETECTORS, NS, seconds
@@ -216,12 +216,11 @@ class Monitor(engine.Peer):
         unknown_after: float | None = None,
         on_change: Callable[[Change], object] | None = None,
     ) -> None:
-        self._detector = as_detector(detector)
         self._stable_after = seconds("stable_after", stable_after)
         self._unknown_after = None if unknown_after is None else seconds("unknown_after", unknown_after)
         _check_callable(clock, on_change)
         super().__init__(
-            detector.compiled,
+            as_detector(detector),
             threshold,
             clock,
             round(self._stable_after * NS),
@@ -243,12 +242,11 @@ class Monitor(engine.Peer):
     @property
     def detector(self) -> Detector:
         """The detector in use; setting another keeps what the window holds."""
-        return self._detector
+        return cast("Detector", super().detector)
 
     @detector.setter
     def detector(self, detector: Detector) -> None:
-        self._change_detector(as_detector(detector).compiled)
-        self._detector = detector
+        self._change_detector(as_detector(detector))
 
     @property
     def stable_after(self) -> float:
@@ -329,16 +327,16 @@ class Monitor(engine.Peer):
         >>> ac.Monitor.restore(json.loads(text)).level(now=50) == m.level(now=50)
         True
         """
+        detector, threshold, saved = self._save()
         return {
             "format": FORMAT,
             "version": VERSION,
-            "detector": self._detector.name,
-            "parameters": dataclasses.asdict(self._detector),
-            # JSON has no infinity
-            "threshold": self.threshold if math.isfinite(self.threshold) else str(self.threshold),
+            "detector": detector.name,
+            "parameters": dataclasses.asdict(detector),
+            "threshold": threshold if math.isfinite(threshold) else str(threshold),  # JSON has no infinity
             "stable_after": self._stable_after,
             "unknown_after": self._unknown_after,
-            **self._save(),
+            **saved,
         }
 
     @classmethod
@@ -347,7 +345,7 @@ class Monitor(engine.Peer):
         snapshot: Mapping[str, Any],
         clock: Callable[[], int] = time.monotonic_ns,
         on_change: Callable[[Change], object] | None = None,
-    ) -> Monitor:
+    ) -> Self:
         """Make a monitor that goes on where `snapshot` was taken.
 
         Parameters

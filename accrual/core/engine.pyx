@@ -240,7 +240,7 @@ cdef class Peer:
     """One peer's detector, one heartbeat at a time. accrual.monitor.Monitor is its public face."""
 
     cdef readonly Detector compiled
-    cdef readonly object clock
+    cdef readonly object clock, detector  # detector: what `compiled` was made from; here, so that both change at once
     cdef double _threshold, z  # z: the lateness at which the level reaches the threshold
     cdef peer_order order
     cdef sums w
@@ -264,8 +264,9 @@ cdef class Peer:
         self.noticed = self.told = INT64_MIN
         self.forget()
 
-    def __init__(self, Detector compiled not None, threshold, clock, int64_t stable_after=0, int64_t unknown_after=-1):
-        self.compiled = compiled
+    def __init__(self, detector, threshold, clock, int64_t stable_after=0, int64_t unknown_after=-1):
+        cdef Detector compiled = detector.compiled
+        self.compiled, self.detector = compiled, detector
         self.clock = clock
         self.stable_after = stable_after
         self.unknown_after = unknown_after
@@ -591,13 +592,13 @@ cdef class Peer:
             self.keep(intervals[i])
         return 0
 
-    def _change_detector(self, Detector compiled not None):
+    def _change_detector(self, detector):
         """Go on with another detector; it learns the intervals that the window holds."""
-        cdef double z = compiled.inverse(self._threshold)
+        cdef Detector compiled = detector.compiled
         cdef int64_t n
         cdef int64_t *intervals = self.intervals(&n)
-        self.compiled = compiled
-        self.z = z
+        self.compiled, self.detector = compiled, detector
+        self.z = inverse_of(compiled.kind, self._threshold)
         try:
             self.relearn(intervals, n)
         finally:
@@ -607,14 +608,16 @@ cdef class Peer:
         self.changed_by_hand()
 
     def _save(self):
-        """Everything that a fresh peer of the same detector and settings needs to go on alike; JSON can hold it."""
+        """Of one moment: detector, threshold, and what a fresh peer needs to go on alike, in a dict for JSON."""
+        cdef object detector = self.detector
+        cdef double threshold = self._threshold
         cdef peer_order order = self.order
         cdef counters count = self.count
         cdef int64_t expected = self.expected, held_until = self.held_until, noticed = self.noticed, n, i
         cdef peer_state seen = self.seen
         cdef int64_t *intervals = self.intervals(&n)
         try:
-            return {
+            return detector, threshold, {
                 "last": order.last if order.heard else None,
                 "sequence": order.sequence if order.numbered else None,
                 "epoch": order.epoch if order.dated else None,
