@@ -227,14 +227,13 @@ class Monitor(engine.Peer):
             -1 if self._unknown_after is None else round(self._unknown_after * NS),
         )
         self._delivering = threading.Lock()  # held while a listener is called; nobody ever waits for it
-        self._listeners: list[Callable[[Change], object]] = []
-        self._waiters: list[Callable[[], object]] = []
+        self._waiters: list[Callable[[], object]] = []  # called when the next transition may have come nearer
         self._report_to(on_change)
 
     def _report_to(self, on_change: Callable[[Change], object] | None) -> None:
         self._on_change = on_change
-        self._listeners += [] if on_change is None else [on_change]
-        self._listen(on_change is not None)
+        if on_change is not None:
+            self._listen(on_change)
 
     def __repr__(self) -> str:
         return f"<Monitor {self.detector} threshold={self.threshold:g} last={self.last} samples={self.samples}>"
@@ -303,14 +302,12 @@ class Monitor(engine.Peer):
 
     def _subscribe(self, listener: Callable[[Change], object], waiter: Callable[[], object]) -> None:
         """Call `listener` with each transition, and `waiter` when the next one may have come nearer."""
-        self._listeners.append(listener)
         self._waiters.append(waiter)
-        self._listen(True)
+        self._listen(listener)
 
     def _unsubscribe(self, listener: Callable[[Change], object], waiter: Callable[[], object]) -> None:
         self._listeners.remove(listener)
         self._waiters.remove(waiter)
-        self._listen(bool(self._listeners))
 
     def snapshot(self) -> dict[str, Any]:
         """Give everything but the clock and `on_change` as a dict that JSON can hold; see `restore`.

@@ -739,6 +739,28 @@ class Meddler:
         return 2
 
 
+class Parting(ac.FixedTimeout):
+    """A detector whose last reference, when it goes, sends heartbeats."""
+
+    def __del__(self):
+        for _ in range(200):
+            PARTED.heartbeat(now=PARTED.last + 1)
+
+
+PARTED = ac.Monitor(ac.PhiNormal(window=300), clock=lambda: 0)
+del ac.DETECTORS["parting"]
+
+
+def test_a_destructor_finds_a_consistent_monitor():
+    for window in (1, 300):
+        for now in range(300):
+            PARTED.heartbeat(now=now)
+        PARTED.detector = Parting(period=1.0)
+        PARTED.detector = ac.PhiNormal(window=window, min_samples=1)
+        assert PARTED.samples == min(window, 200)
+        assert PARTED.stats().mean == 1e-9
+
+
 def test_conversions_of_arguments_come_first():
     m = monitor()
     m.heartbeat(now=0, sequence=0)

@@ -204,7 +204,7 @@ cdef double real(value, str name) except? -1:
 #
 # Rule 1: between two calls of Python code a method of Peer leaves everything consistent. The clock and the arguments'
 # conversions, which may run any code and let other threads in, come first; then C alone, which the GIL makes atomic;
-# then listeners. So no call needs a lock.
+# then listeners, and last the destructors of what was replaced. So no call needs a lock.
 #
 # Rule 2: what became of a peer follows from its heartbeats alone, not from when somebody looked. In silence each state
 # has one end (silence_ends) and one successor (AFTER_SILENCE):
@@ -250,7 +250,7 @@ cdef class Peer:
     cdef int64_t stable_after, unknown_after  # ns; unknown_after -1: never
     cdef int64_t expected    # while the level is unknown: from when on the silence is suspect; INT64_MAX: never
     cdef int64_t held_until  # until when a suspicion that ended still shows in the state; INT64_MIN: it does not
-    cdef bint listened       # somebody wants the transitions
+    cdef readonly list _listeners  # who is called with each transition; without any nothing is noticed
     cdef peer_state seen     # the state that they were told last
     cdef int64_t noticed     # the instant up to which they know; INT64_MIN: none
     cdef int64_t told        # the end of `seen` that they wait for; INT64_MIN: they do not wait
@@ -260,14 +260,15 @@ cdef class Peer:
     def __cinit__(self, *args, **kwargs):
         self.compiled = NO_DETECTOR  # never None, whatever a subclass forgets: methods read it without a check
         self.unknown_after = -1
+        self._listeners = []
         self.seen = NOT_SEEN
         self.noticed = self.told = INT64_MIN
         self.forget()
 
     def __init__(self, detector, threshold, clock, int64_t stable_after=0, int64_t unknown_after=-1):
         cdef Detector compiled = detector.compiled
-        self.compiled, self.detector = compiled, detector
-        self.clock = clock
+        cdef tuple _former = (self.compiled, self.detector, self.clock)  # kept till the end: see Rule 1
+        self.compiled, self.detector, self.clock = compiled, detector, clock
         self.stable_after = stable_after
         self.unknown_after = unknown_after
         self.forget()
@@ -302,7 +303,10 @@ cdef class Peer:
         self.changed_by_hand()
 
     def expect(self, by):
-        """While no level is known, suspect the peer from `by` (ns) on, should it stay silent."""
+        """Suspect the peer from `by` (ns) on, if no level is known by then; nothing where one is known already.
+
+        Heartbeats that leave the level unknown do not put it off, unless there is `unknown_after`.
+        """
         cdef int64_t t = instant(by, "by")
         if self.unknown():
             self.expected = t
@@ -366,15 +370,15 @@ cdef class Peer:
         cdef int64_t boot = whole(epoch, "epoch") if dated else 0
         cdef bint accepted, nearer = False, late
         cdef int64_t due
-        if not (self.listened or self.stable_after):
+        if not (self._listeners or self.stable_after):
             return <bint> self.take_in(t, numbered, number, dated, boot)
         late = self.suspected_at(t, self.z)
-        if self.listened and t >= self.noticed:
+        if self._listeners and t >= self.noticed:
             self.notice(t)
         accepted = self.take_in(t, numbered, number, dated, boot)
         if accepted:
             self.hold(t, late)
-            if self.listened:
+            if self._listeners:
                 self.noticed = t
                 self.notice(t)
                 due = self.silence_ends(self.seen)
@@ -487,7 +491,7 @@ cdef class Peer:
 
     cdef int changed_by_hand(self) except -1:
         """No clock is read here: what the change leads to is noticed when somebody looks, and waiters are to look."""
-        if self.listened:
+        if self._listeners:
             self._tell(True)
         return 0
 
@@ -495,18 +499,16 @@ cdef class Peer:
         """The state's number at `now`. Notices transitions, but for an instant before the last noticed one."""
         cdef int64_t t = self.instant(now)
         cdef int state = self.state_at(t)
-        if self.listened and t >= self.noticed:
+        if self._listeners and t >= self.noticed:
             self.notice(t)
         if self.waiting:
             self._tell(False)
         return state
 
-    def _listen(self, bint listened):
-        """Notice transitions from now on, or no longer; at first from the state just after the last heartbeat."""
-        self.listened = listened
-        if not listened:
-            self.told = INT64_MIN
-        elif self.seen == NOT_SEEN:
+    def _listen(self, listener):
+        """Call `listener` with transitions from now on; the first listener from the last heartbeat on."""
+        self._listeners.append(listener)
+        if self.seen == NOT_SEEN:
             self.seen = UNKNOWN if self.unknown() else TRUSTED
             self.noticed = self.order.last if self.order.heard else INT64_MIN
 
@@ -595,6 +597,7 @@ cdef class Peer:
     def _change_detector(self, detector):
         """Go on with another detector; it learns the intervals that the window holds."""
         cdef Detector compiled = detector.compiled
+        cdef tuple _former = (self.compiled, self.detector)  # kept till the end: see Rule 1
         cdef int64_t n
         cdef int64_t *intervals = self.intervals(&n)
         self.compiled, self.detector = compiled, detector
