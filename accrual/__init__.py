@@ -1,21 +1,27 @@
 """Heartbeat failure detection that you can measure, embed and learn from."""
 
+import importlib
+from types import ModuleType
+
 from accrual._version import __version__
 from accrual.detectors import DETECTORS, FixedTimeout, PhiNormal
-from accrual.monitor import Monitor
+from accrual.monitor import Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
 
 __all__ = [
     "DETECTORS",
+    "Change",
     "Curve",
     "FixedTimeout",
+    "ManualClock",
     "Mistakes",
     "Monitor",
     "PhiNormal",
     "QoS",
     "Replay",
+    "State",
     "Trace",
     "TraceError",
     "__version__",
@@ -28,3 +34,9 @@ __all__ = [
     "read_trace",
     "replay",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "aio":  # on demand: asyncio is a third of a light import
+        return importlib.import_module("accrual.aio")
+    raise AttributeError(f"module 'accrual' has no attribute {name!r}")

@@ -189,15 +189,19 @@ def _count(detector: Detector, name: str, least: int, most: int) -> None:
 
 def _seconds(detector: Detector, name: str, least: float = 0.0) -> None:
     """Check a duration and store it as a plain float."""
-    value = getattr(detector, name)
+    object.__setattr__(detector, name, seconds(name, getattr(detector, name), least))
+
+
+def seconds(name: str, value: object, least: float = 0.0) -> float:
+    """Check a duration, which ValueError calls by name, and give it as a plain float."""
     try:
-        number = float(value)
+        number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     wrong_kind = isinstance(value, bool | np.bool_ | str | bytes)
     if wrong_kind or not least <= number <= LONGEST_SECONDS:
         raise ValueError(f"{name} must be {least:g} to {LONGEST_SECONDS:.0f} seconds, got {value!r}")
-    object.__setattr__(detector, name, number)
+    return number
 
 
 def parse_detector(text: str, period: float | None = None) -> Detector:

@@ -5,14 +5,16 @@ Nothing here knows a clock, a file or a detector's name. Instants and durations 
 """
 
 from cpython.number cimport PyNumber_Index
-from libc.math cimport INFINITY, NAN, llrint
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.math cimport INFINITY, NAN, llrint, sqrt
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
+from numbers import Real
+
 from accrual.core.estimators cimport (
-    CONSTANT, FIXED_BITS, FIXED_LIMIT, SUM_LIMIT, WINDOW, denominator, estimator, first_elapsed, known, lateness,
-    learn, location_fixed, nothing_known, square, sums, u128)
+    CONSTANT, FIXED_BITS, FIXED_LIMIT, SUM_LIMIT, WINDOW, denominator, estimator, exact_spread, first_elapsed, known,
+    lateness, learn, location_fixed, nothing_known, square, sums, u128)
 from accrual.core.laws cimport LINEAR, NORMAL, inverse_of, law as law_kind, level_of, levels_of
 
 cdef extern from "window.h" nogil:
@@ -144,42 +146,154 @@ cdef inline verdict accept(peer_order *p, int64_t now, bint numbered, int64_t se
     return v
 
 
-# ---- one peer -------------------------------------------------------------------------------------------------------
+# ---- what callers hand in -------------------------------------------------------------------------------------------
 
-cdef int64_t whole(value) except? -1:
-    """An int64 from anything that is a whole number by type; a float is not, whatever its value."""
-    return value if type(value) is int else PyNumber_Index(value)
+cdef object whole_number(value, str name):
+    """An int from anything that is a whole number by type: not a bool, and not a float, whatever its value."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return PyNumber_Index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+
+
+cdef int refuse_instant(value, str name) except -1:
+    raise ValueError(f"{name} must lie within 2**62 ns (146 years) of the clock's zero, got {value}")
+
+
+cdef inline int64_t whole(value, str name) except? -1:
+    try:
+        return value if type(value) is int else whole_number(value, name)
+    except OverflowError:
+        raise ValueError(f"{name} must fit into 64 bits with its sign, got {value}") from None
+
+
+cdef inline int64_t instant(value, str name) except? -1:
+    cdef int64_t t
+    try:
+        t = value if type(value) is int else whole_number(value, name)
+    except OverflowError:
+        t = INT64_MAX
+    if t >= SUM_LIMIT or t <= -SUM_LIMIT:
+        refuse_instant(value, name)
+    return t
+
+
+def as_instant(value, str name):
+    """An instant, ns; TypeError and ValueError call it by name."""
+    return instant(value, name)
+
+
+cdef int64_t natural(value, str name) except -1:
+    """A whole number from 0 on, so far below the int64 limit that counting on from it never overflows."""
+    cdef int64_t x = whole(value, name)
+    if not 0 <= x < SUM_LIMIT:
+        raise ValueError(f"{name} must be 0 to 2**62, got {x}")
+    return x
+
+
+cdef double real(value, str name) except? -1:
+    """A double from a float, an int, or what NumPy and fractions have of the kind; not from a bool or a string."""
+    if type(value) is not float:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{name} must be a number, got {value!r}")
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{name} must fit into a double, got {value}") from None
+    return value
+
+
+# ---- one peer -------------------------------------------------------------------------------------------------------
+#
+# Rule 1: between two calls of Python code a method of Peer leaves everything consistent. The clock and the arguments'
+# conversions, which may run any code and let other threads in, come first; then C alone, which the GIL makes atomic;
+# then listeners, and last the destructors of what was replaced. So no call needs a lock.
+#
+# Rule 2: what became of a peer follows from its heartbeats alone, not from when somebody looked. In silence each state
+# has one end (silence_ends) and one successor (AFTER_SILENCE):
+#
+#     UNKNOWN    expected     ->  SUSPECTED
+#     TRUSTED    deadline     ->  SUSPECTED
+#     SUSPECTED  held_until   ->  TRUSTED      where a level is known and the deadline is later
+#
+# A heartbeat, or a change by hand (threshold, detector, expect, reset), leads to any state: state_at says which.
+
+cdef enum peer_state:
+    NOT_SEEN = -1
+    UNKNOWN
+    TRUSTED
+    SUSPECTED
+
+cdef peer_state[3] AFTER_SILENCE = [SUSPECTED, SUSPECTED, TRUSTED]  # after UNKNOWN, TRUSTED, SUSPECTED
+
+ctypedef struct transition:
+    peer_state old, new
+    int64_t at
+    double level
+
+ctypedef struct counters:
+    int64_t accepted, ignored, clock_steps, restarts, unlearned
+
+
+cdef object optional(int64_t value, int64_t absent):
+    return None if value == absent else value
 
 
 cdef class Peer:
     """One peer's detector, one heartbeat at a time. accrual.monitor.Monitor is its public face."""
 
     cdef readonly Detector compiled
-    cdef object clock
+    cdef readonly object clock, detector  # detector: what `compiled` was made from; here, so that both change at once
     cdef double _threshold, z  # z: the lateness at which the level reaches the threshold
     cdef peer_order order
     cdef sums w
     cdef int64_t *ring
     cdef int64_t room, slot  # room: intervals that the ring can hold now; slot: where the oldest lies once it is full
-    cdef readonly int64_t accepted, ignored, clock_steps, restarts, unlearned
+    cdef counters count
+    cdef int64_t stable_after, unknown_after  # ns; unknown_after -1: never
+    cdef int64_t expected    # while the level is unknown: from when on the silence is suspect; INT64_MAX: never
+    cdef int64_t held_until  # until when a suspicion that ended still shows in the state; INT64_MIN: it does not
+    cdef readonly list _listeners  # who is called with each transition; without any nothing is noticed
+    cdef peer_state seen     # the state that they were told last
+    cdef int64_t noticed     # the instant up to which they know; INT64_MIN: none
+    cdef int64_t told        # the end of `seen` that they wait for; INT64_MIN: they do not wait
+    cdef transition *pending  # noticed, not yet delivered: those from `first` to `first + waiting`
+    cdef int64_t pending_room, first, waiting
 
     def __cinit__(self, *args, **kwargs):
         self.compiled = NO_DETECTOR  # never None, whatever a subclass forgets: methods read it without a check
+        self.unknown_after = -1
+        self._listeners = []
+        self.seen = NOT_SEEN
+        self.noticed = self.told = INT64_MIN
+        self.forget()
 
-    def __init__(self, Detector compiled not None, double threshold, clock):
-        self.compiled = compiled
-        self.clock = clock
+    def __init__(self, detector, threshold, clock, int64_t stable_after=0, int64_t unknown_after=-1):
+        cdef Detector compiled = detector.compiled
+        cdef tuple _former = (self.compiled, self.detector, self.clock)  # kept till the end: see Rule 1
+        self.compiled, self.detector, self.clock = compiled, detector, clock
+        self.stable_after = stable_after
+        self.unknown_after = unknown_after
+        self.forget()
         self.threshold = threshold
-        self.reset()
 
     def __dealloc__(self):
         free(self.ring)
+        free(self.pending)
 
-    def reset(self):
-        """Forget the heartbeats, not the counters: as after a restart, but of this side's own will."""
+    cdef void forget(self) noexcept:
         self.order = peer_order(last=0, sequence=0, epoch=0, heard=False, numbered=False, dated=False)
         self.w = nothing_known(&self.compiled.e)
         self.slot = 0
+        self.expected = INT64_MAX
+        self.held_until = INT64_MIN
+
+    def reset(self):
+        """Forget heartbeats and expectations, not the counters: as after a restart, but of this side's own will."""
+        self.forget()
+        self.changed_by_hand()
 
     @property
     def threshold(self):
@@ -187,19 +301,24 @@ cdef class Peer:
         return self._threshold
 
     @threshold.setter
-    def threshold(self, double threshold):
-        self.z = self.compiled.inverse(threshold)
-        self._threshold = threshold
+    def threshold(self, threshold):
+        cdef double level = real(threshold, "threshold"), z = self.compiled.inverse(level)
+        self.z = z
+        self._threshold = level
+        self.changed_by_hand()
+
+    def expect(self, by):
+        """Suspect the peer from `by` (ns) on, if no level is known by then; nothing where one is known already.
+
+        Heartbeats that leave the level unknown do not put it off, unless there is `unknown_after`.
+        """
+        cdef int64_t t = instant(by, "by")
+        if self.unknown():
+            self.expected = t
+            self.changed_by_hand()
 
     cdef int64_t instant(self, now) except? -1:
-        cdef int64_t t
-        try:
-            t = whole(self.clock() if now is None else now)
-        except OverflowError:
-            t = INT64_MAX
-        if t >= SUM_LIMIT or t <= -SUM_LIMIT:
-            raise ValueError(f"now must lie within 2**62 ns (146 years) of the clock's zero, got {now}")
-        return t
+        return instant(self.clock() if now is None else now, "now")
 
     cdef int keep(self, int64_t interval) except -1:
         """Learn an interval: into the ring, which grows by doubling up to the window, and into the sums."""
@@ -215,7 +334,7 @@ cdef class Peer:
             self.ring = larger
             self.room = min(e.window, max(64, 2 * self.room))
         if not learn(e, &self.w, interval, self.ring[self.slot] if full else 0):
-            self.unlearned += 1
+            self.count.unlearned += 1
         elif full:
             self.ring[self.slot] = interval
             self.slot = 0 if self.slot + 1 == e.window else self.slot + 1
@@ -223,28 +342,63 @@ cdef class Peer:
             self.ring[self.w.n - 1] = interval
         return 0
 
+    cdef int take_in(self, int64_t t, bint numbered, int64_t sequence, bint dated, int64_t epoch) except -1:
+        """A heartbeat: 1 if it was accepted."""
+        cdef int64_t last = self.order.last
+        cdef verdict v = accept(&self.order, t, numbered, sequence, dated, epoch)
+        if v == IGNORED:
+            self.count.ignored += 1
+            return 0
+        self.count.accepted += 1
+        if v == COUNTS:
+            self.keep(t - last)
+        elif v == STEP:
+            self.count.clock_steps += 1
+        elif v == RESTART:
+            self.count.restarts += 1
+            self.w = nothing_known(&self.compiled.e)
+            self.slot = 0
+        if not self.unknown():
+            self.expected = INT64_MAX
+        elif self.unknown_after >= 0:
+            self.expected = t + self.unknown_after
+        return 1
+
     def heartbeat(self, now=None, sequence=None, epoch=None):
         """Take in a heartbeat that arrived at `now` (ns; the clock's reading by default).
 
         Returns whether it was accepted: a late, duplicate or reordered one (by `sequence`) is counted and ignored.
         """
-        cdef int64_t t = self.instant(now), last = self.order.last
+        cdef int64_t t = self.instant(now)
         cdef bint numbered = sequence is not None, dated = epoch is not None
-        cdef int64_t number = whole(sequence) if numbered else 0, boot = whole(epoch) if dated else 0
-        cdef verdict v = accept(&self.order, t, numbered, number, dated, boot)
-        if v == COUNTS:
-            self.keep(t - last)
-        elif v == IGNORED:
-            self.ignored += 1
-            return False
-        elif v == STEP:
-            self.clock_steps += 1
-        elif v == RESTART:
-            self.restarts += 1
-            self.w = nothing_known(&self.compiled.e)
-            self.slot = 0
-        self.accepted += 1
-        return True
+        cdef int64_t number = whole(sequence, "sequence") if numbered else 0
+        cdef int64_t boot = whole(epoch, "epoch") if dated else 0
+        cdef bint accepted, nearer = False, late
+        cdef int64_t due
+        if not (self._listeners or self.stable_after):
+            return <bint> self.take_in(t, numbered, number, dated, boot)
+        late = self.suspected_at(t, self.z)
+        if self._listeners and t >= self.noticed:
+            self.notice(t)
+        accepted = self.take_in(t, numbered, number, dated, boot)
+        if accepted:
+            self.hold(t, late)
+            if self._listeners:
+                self.noticed = t
+                self.notice(t)
+                due = self.silence_ends(self.seen)
+                nearer = due < self.told
+                self.told = min(self.told, due)
+        if nearer or self.waiting:
+            self._tell(nearer)
+        return accepted
+
+    cdef void hold(self, int64_t t, bint late) noexcept:
+        """After a heartbeat: until when the state stays SUSPECTED; `late`: the heartbeat ended a suspicion."""
+        if self.unknown() or not late and self.held_until <= t or not self.stable_after:
+            self.held_until = INT64_MIN
+        elif late or self.held_until > t + self.stable_after:  # the latter: the clock went back
+            self.held_until = t + self.stable_after
 
     cdef bint unknown(self) noexcept:
         return not self.order.heard or not known(&self.compiled.e, self.w.n)
@@ -254,30 +408,50 @@ cdef class Peer:
         cdef int64_t elapsed = now - self.order.last if now > self.order.last else 0
         return lateness(e, self.w.n, self.w.sum, denominator(e, &self.w), elapsed)
 
-    def level(self, now=None):
-        """The suspicion level at `now` (ns); NaN while too few intervals are known."""
-        cdef int64_t t = self.instant(now)
-        if self.unknown():
-            return NAN
-        return level_of(self.compiled.kind, self.lateness_at(t))
+    cdef double level_at(self, int64_t t) noexcept:
+        return NAN if self.unknown() else level_of(self.compiled.kind, self.lateness_at(t))
 
-    def suspected(self, now=None, threshold=None):
-        """Whether the level at `now` (ns) is at or above the threshold; an unknown level is not."""
-        cdef int64_t t = self.instant(now)
-        cdef double z = self.z if threshold is None else self.compiled.inverse(threshold)
-        return not self.unknown() and self.lateness_at(t) >= z
+    cdef bint suspected_at(self, int64_t t, double z) noexcept:
+        return t >= self.expected if self.unknown() else self.lateness_at(t) >= z
 
-    def deadline(self, threshold=None):
-        """The first ns at which the peer will be suspected if it stays silent; None where there is none."""
-        cdef double z = self.z if threshold is None else self.compiled.inverse(threshold)
+    cdef int64_t deadline_at(self, double z) noexcept:
+        """The first ns of suspicion in silence; INT64_MAX: never."""
         cdef estimator *e = &self.compiled.e
         cdef int64_t elapsed
         if self.unknown():
-            return None
+            return self.expected
         elapsed = first_elapsed(e, self.w.n, self.w.sum, denominator(e, &self.w), z)
-        if elapsed > INT64_MAX - 1 - max(self.order.last, 0):
-            return None
-        return self.order.last + elapsed
+        return INT64_MAX if elapsed > INT64_MAX - 1 - max(self.order.last, 0) else self.order.last + elapsed
+
+    cdef peer_state state_at(self, int64_t t) noexcept:
+        if self.suspected_at(t, self.z):
+            return SUSPECTED
+        if self.unknown():
+            return UNKNOWN
+        return SUSPECTED if t < self.held_until else TRUSTED
+
+    cdef int64_t silence_ends(self, peer_state state) noexcept:
+        """When the state gives way to AFTER_SILENCE[state] by itself; INT64_MAX: never."""
+        if state != SUSPECTED:
+            return self.deadline_at(self.z) if self.unknown() == (state == UNKNOWN) else INT64_MAX
+        if self.held_until == INT64_MIN or self.unknown() or self.held_until >= self.deadline_at(self.z):
+            return INT64_MAX
+        return self.held_until
+
+    def level(self, now=None):
+        """The suspicion level at `now` (ns); NaN while too few intervals are known."""
+        return self.level_at(self.instant(now))
+
+    def suspected(self, now=None, threshold=None):
+        """Whether the level at `now` (ns) is at or above the threshold, or a peer without a level is overdue."""
+        cdef int64_t t = self.instant(now)
+        cdef double z = self.z if threshold is None else self.compiled.inverse(real(threshold, "threshold"))
+        return self.suspected_at(t, z)
+
+    def deadline(self, threshold=None):
+        """The first ns at which the peer will be suspected if it stays silent; None where there is none."""
+        cdef double z = self.z if threshold is None else self.compiled.inverse(real(threshold, "threshold"))
+        return optional(self.deadline_at(z), INT64_MAX)
 
     @property
     def last(self):
@@ -288,6 +462,221 @@ cdef class Peer:
     def samples(self):
         """How many intervals the window holds."""
         return self.w.n if self.compiled.e.kind == WINDOW else 0
+
+    # The transitions
+
+    cdef int notice(self, int64_t t) except -1:
+        """Follow the state up to instant t, in order."""
+        cdef int64_t due = self.silence_ends(self.seen)
+        cdef peer_state state
+        while self.noticed < due <= t:
+            self.enter(AFTER_SILENCE[<int> self.seen], due)
+            due = self.silence_ends(self.seen)
+        self.noticed = t
+        state = self.state_at(t)
+        if state != self.seen:
+            self.enter(state, t)
+        return 0
+
+    cdef int enter(self, peer_state state, int64_t at) except -1:
+        cdef transition *larger
+        if self.waiting == 0:
+            self.first = 0
+        if self.first + self.waiting == self.pending_room:
+            larger = <transition *> realloc(self.pending, <size_t> max(4, 2 * self.pending_room) * sizeof(transition))
+            if larger is NULL:
+                raise MemoryError
+            self.pending = larger
+            self.pending_room = max(4, 2 * self.pending_room)
+        self.pending[self.first + self.waiting] = transition(old=self.seen, new=state, at=at, level=self.level_at(at))
+        self.waiting += 1
+        self.seen = state
+        self.noticed = at
+        return 0
+
+    cdef int changed_by_hand(self) except -1:
+        """No clock is read here: what the change leads to is noticed when somebody looks, and waiters are to look."""
+        if self._listeners:
+            self._tell(True)
+        return 0
+
+    def _look(self, now=None):
+        """The state's number at `now`. Notices transitions, but for an instant before the last noticed one."""
+        cdef int64_t t = self.instant(now)
+        cdef int state = self.state_at(t)
+        if self._listeners and t >= self.noticed:
+            self.notice(t)
+        if self.waiting:
+            self._tell(False)
+        return state
+
+    def _listen(self, listener):
+        """Call `listener` with transitions from now on; the first listener from the last heartbeat on."""
+        self._listeners.append(listener)
+        if self.seen == NOT_SEEN:
+            self.seen = UNKNOWN if self.unknown() else TRUSTED
+            self.noticed = self.order.last if self.order.heard else INT64_MIN
+
+    def _await_change(self, now):
+        """When the state at `now` ends in silence, or None; listeners are told when that comes nearer."""
+        cdef int64_t t = instant(now, "now")
+        self.told = self.silence_ends(self.state_at(t))
+        return optional(self.told, INT64_MAX)
+
+    @property
+    def _waiting(self):
+        """How many transitions are undelivered."""
+        return self.waiting
+
+    def _next_transition(self):
+        """Take the oldest undelivered transition, (old, new, at, level), or None."""
+        cdef transition oldest
+        if self.waiting == 0:
+            return None
+        oldest = self.pending[self.first]
+        self.first += 1
+        self.waiting -= 1
+        return <int> oldest.old, <int> oldest.new, oldest.at, oldest.level
+
+    # The state, whole
+
+    @property
+    def accepted(self):
+        """Heartbeats that counted."""
+        return self.count.accepted
+
+    @property
+    def ignored(self):
+        """Late, duplicate and reordered heartbeats."""
+        return self.count.ignored
+
+    @property
+    def clock_steps(self):
+        """Heartbeats at which the clock had gone back."""
+        return self.count.clock_steps
+
+    @property
+    def restarts(self):
+        """Heartbeats that began a new epoch."""
+        return self.count.restarts
+
+    @property
+    def unlearned(self):
+        """Intervals too long for the window's exact sums."""
+        return self.count.unlearned
+
+    def _stats(self):
+        """Of one moment: samples, mean and deviation of their intervals [ns], last, the counters in a dict."""
+        cdef sums w = self.w
+        cdef counters count = self.count
+        cdef peer_order order = self.order
+        if self.compiled.e.kind == CONSTANT:
+            w.n = 0
+        return (w.n, <double> w.sum / w.n if w.n else NAN,
+                sqrt(exact_spread(w.n, w.sum, w.squares)) / w.n if w.n else NAN,
+                order.last if order.heard else None, count)
+
+    cdef int64_t *intervals(self, int64_t *n) except NULL:
+        """The window's intervals, oldest first, in memory that the caller frees."""
+        cdef int64_t newer
+        cdef int64_t *copy
+        n[0] = self.w.n if self.compiled.e.kind == WINDOW else 0
+        copy = <int64_t *> malloc(<size_t> max(1, n[0]) * sizeof(int64_t))
+        if copy is NULL:
+            raise MemoryError
+        if n[0]:
+            newer = n[0] - self.slot
+            memcpy(copy, self.ring + self.slot, <size_t> newer * sizeof(int64_t))
+            memcpy(copy + newer, self.ring, <size_t> self.slot * sizeof(int64_t))
+        return copy
+
+    cdef int relearn(self, const int64_t *intervals, int64_t n) except -1:
+        """Know these intervals, oldest first, and no others."""
+        cdef int64_t i
+        self.w = nothing_known(&self.compiled.e)
+        self.slot = 0
+        for i in range(n):
+            self.keep(intervals[i])
+        return 0
+
+    def _change_detector(self, detector):
+        """Go on with another detector; it learns the intervals that the window holds."""
+        cdef Detector compiled = detector.compiled
+        cdef tuple _former = (self.compiled, self.detector)  # kept till the end: see Rule 1
+        cdef int64_t n
+        cdef int64_t *intervals = self.intervals(&n)
+        self.compiled, self.detector = compiled, detector
+        self.z = inverse_of(compiled.kind, self._threshold)
+        try:
+            self.relearn(intervals, n)
+        finally:
+            free(intervals)
+        if not self.unknown():
+            self.expected = INT64_MAX
+        self.changed_by_hand()
+
+    def _save(self):
+        """Of one moment: detector, threshold, and what a fresh peer needs to go on alike, in a dict for JSON."""
+        cdef object detector = self.detector
+        cdef double threshold = self._threshold
+        cdef peer_order order = self.order
+        cdef counters count = self.count
+        cdef int64_t expected = self.expected, held_until = self.held_until, noticed = self.noticed, n, i
+        cdef peer_state seen = self.seen
+        cdef int64_t *intervals = self.intervals(&n)
+        try:
+            return detector, threshold, {
+                "last": order.last if order.heard else None,
+                "sequence": order.sequence if order.numbered else None,
+                "epoch": order.epoch if order.dated else None,
+                "intervals": [intervals[i] for i in range(n)],
+                "expected": optional(expected, INT64_MAX),
+                "held_until": optional(held_until, INT64_MIN),
+                "seen": optional(seen, NOT_SEEN),
+                "noticed": optional(noticed, INT64_MIN),
+                "counters": count,
+            }
+        finally:
+            free(intervals)
+
+    def _load(self, saved):
+        """Take over what _save gave. Safe with any values; the caller compares _save() to see if all were taken."""
+        cdef tuple given = tuple(saved["intervals"])
+        cdef peer_order order = peer_order(
+            last=instant(saved["last"], "last") if saved["last"] is not None else 0,
+            sequence=whole(saved["sequence"], "sequence") if saved["sequence"] is not None else 0,
+            epoch=whole(saved["epoch"], "epoch") if saved["epoch"] is not None else 0,
+            heard=saved["last"] is not None,
+            numbered=saved["sequence"] is not None,
+            dated=saved["epoch"] is not None)
+        cdef int64_t expected = whole(saved["expected"], "expected") if saved["expected"] is not None else INT64_MAX
+        cdef int64_t held = whole(saved["held_until"], "held_until") if saved["held_until"] is not None else INT64_MIN
+        cdef int64_t noticed = whole(saved["noticed"], "noticed") if saved["noticed"] is not None else INT64_MIN
+        cdef int64_t seen = whole(saved["seen"], "seen") if saved["seen"] is not None else NOT_SEEN
+        cdef counters count
+        cdef int64_t n = len(given), i
+        cdef int64_t *intervals
+        if not <int64_t> NOT_SEEN <= seen <= <int64_t> SUSPECTED:  # else Cython narrows `seen` to the enum first
+            raise ValueError(f"seen must be a state's number, got {seen}")
+        count.accepted, count.ignored, count.clock_steps, count.restarts, count.unlearned = (
+            natural(saved["counters"][name], name)
+            for name in ("accepted", "ignored", "clock_steps", "restarts", "unlearned"))
+        intervals = <int64_t *> malloc(<size_t> max(1, n) * sizeof(int64_t))
+        if intervals is NULL:
+            raise MemoryError
+        try:
+            for i in range(n):
+                intervals[i] = natural(given[i], "intervals")
+            self.forget()
+            self.order, self.count = order, count
+            if order.heard:
+                self.relearn(intervals, n)
+        finally:
+            free(intervals)
+        if self.unknown():
+            self.expected = expected
+        self.held_until, self.noticed = held, noticed
+        self.seen = <peer_state> seen
 
 
 # ---- one trace ------------------------------------------------------------------------------------------------------
