@@ -2,13 +2,14 @@
 
 from accrual._version import __version__
 from accrual.detectors import DETECTORS, FixedTimeout, PhiNormal
-from accrual.monitor import Monitor
+from accrual.monitor import Bank, Monitor
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
 
 __all__ = [
     "DETECTORS",
+    "Bank",
     "Curve",
     "FixedTimeout",
     "Mistakes",

@@ -1,12 +1,14 @@
 from collections.abc import Callable
 from typing import Any, Final, SupportsFloat, SupportsIndex
 
-from numpy import float64, int32, int64
+from numpy import float64, int32, int64, uint8, void
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 TIERS: Final[dict[str, int]]
 LAWS: Final[dict[str, int]]
+VERDICT: Final[dict[str, int]]
+ACCOUNT: Final[list[tuple[str, str]]]
 NEVER: Final[int]
 INSTANT_LIMIT: Final[int]
 SCORED_LIMIT: Final[int]
@@ -16,6 +18,7 @@ RESUMED: Final[dict[str, int]]
 TOTAL: Final[dict[str, int]]
 
 def tier(name: str | None = None) -> str: ...
+def instant(now: SupportsIndex) -> int: ...
 
 @disjoint_base
 class Detector:
@@ -71,6 +74,37 @@ class Peer:
     def level(self, now: SupportsIndex | None = None) -> float: ...
     def suspected(self, now: SupportsIndex | None = None, threshold: float | None = None) -> bool: ...
     def deadline(self, threshold: float | None = None) -> int | None: ...
+
+@disjoint_base
+class Peers:
+    def __init__(
+        self,
+        compiled: Detector,
+        threshold: float,
+        accounts: NDArray[void],
+        deadlines: NDArray[int64],
+        sequences: NDArray[int64],
+        epochs: NDArray[int64],
+        ring: NDArray[int64],
+    ) -> None: ...
+    @property
+    def compiled(self) -> Detector: ...
+    @property
+    def threshold(self) -> float: ...
+    @threshold.setter
+    def threshold(self, threshold: SupportsFloat) -> None: ...
+    def reset(self, peers: NDArray[int64]) -> None: ...
+    def heartbeat(
+        self,
+        peers: NDArray[int64],
+        now: NDArray[int64],
+        sequence: NDArray[int64] | None,
+        epoch: NDArray[int64] | None,
+        accepted: NDArray[uint8],
+        counts: NDArray[int64],
+    ) -> None: ...
+    def levels(self, now: SupportsIndex, out: NDArray[float64]) -> None: ...
+    def suspected(self, now: SupportsIndex, allocate: Callable[[int], NDArray[int64]]) -> NDArray[int64]: ...
 
 def every_heartbeat_counts(
     arrivals: NDArray[int64], sequence: NDArray[int64] | None, epoch: NDArray[int64] | None
