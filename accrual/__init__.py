@@ -5,13 +5,14 @@ from types import ModuleType
 
 from accrual._version import __version__
 from accrual.detectors import DETECTORS, FixedTimeout, PhiNormal
-from accrual.monitor import Change, ManualClock, Monitor, State
+from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
 
 __all__ = [
     "DETECTORS",
+    "Bank",
     "Change",
     "Curve",
     "FixedTimeout",

@@ -1,12 +1,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, SupportsFloat, SupportsIndex
 
-from numpy import float64, int32, int64
+from numpy import float64, int32, int64, uint8, void
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 TIERS: Final[dict[str, int]]
 LAWS: Final[dict[str, int]]
+VERDICT: Final[dict[str, int]]
+ACCOUNT: Final[list[tuple[str, str]]]
 NEVER: Final[int]
 INSTANT_LIMIT: Final[int]
 SCORED_LIMIT: Final[int]
@@ -96,6 +98,37 @@ class Peer:
     def _change_detector(self, detector: Any) -> None: ...
     def _save(self) -> tuple[Any, float, dict[str, Any]]: ...
     def _load(self, saved: Mapping[str, Any]) -> None: ...
+
+@disjoint_base
+class Peers:
+    def __init__(
+        self,
+        compiled: Detector,
+        threshold: float,
+        accounts: NDArray[void],
+        deadlines: NDArray[int64],
+        sequences: NDArray[int64],
+        epochs: NDArray[int64],
+        ring: NDArray[int64],
+    ) -> None: ...
+    @property
+    def compiled(self) -> Detector: ...
+    @property
+    def threshold(self) -> float: ...
+    @threshold.setter
+    def threshold(self, threshold: SupportsFloat) -> None: ...
+    def reset(self, peers: NDArray[int64]) -> None: ...
+    def heartbeat(
+        self,
+        peers: NDArray[int64],
+        now: NDArray[int64],
+        sequence: NDArray[int64] | None,
+        epoch: NDArray[int64] | None,
+        accepted: NDArray[uint8],
+        counts: NDArray[int64],
+    ) -> None: ...
+    def levels(self, now: SupportsIndex, out: NDArray[float64]) -> None: ...
+    def suspected(self, now: SupportsIndex, allocate: Callable[[int], NDArray[int64]]) -> NDArray[int64]: ...
 
 def every_heartbeat_counts(
     arrivals: NDArray[int64], sequence: NDArray[int64] | None, epoch: NDArray[int64] | None

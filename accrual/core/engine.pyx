@@ -1,14 +1,14 @@
 # cython: cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False, auto_pickle=False
-"""The loops: one peer, and one trace (many peers come with the bank).
+"""The loops: one peer, many peers, one trace.
 
 Nothing here knows a clock, a file or a detector's name. Instants and durations are int64 nanoseconds.
 """
 
 from cpython.number cimport PyNumber_Index
 from libc.math cimport INFINITY, NAN, llrint, sqrt
-from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from numbers import Real
 
@@ -110,15 +110,19 @@ cdef Detector NO_DETECTOR = Detector(law="linear")
 # ---- which heartbeats count -----------------------------------------------------------------------------------------
 
 cdef enum verdict:
-    FIRST    # the first of all
-    COUNTS   # closes an interval
-    STEP     # the clock went back: counts, closes no interval
-    RESTART  # another epoch: counts, everything learned is void
-    IGNORED  # late, duplicate or reordered: changes nothing
+    FIRST      # the first of all
+    COUNTS     # closes an interval
+    STEP       # the clock went back: counts, closes no interval
+    RESTART    # another epoch: counts, everything learned is void
+    IGNORED    # late, duplicate or reordered: changes nothing
+    UNLEARNED  # closes an interval that the window's sums cannot hold (take_in alone says so)
+    VERDICTS
 
 ctypedef struct peer_order:  # what decides that
     int64_t last, sequence, epoch
     bint heard, numbered, dated
+
+VERDICT = dict(first=FIRST, counts=COUNTS, step=STEP, restart=RESTART, ignored=IGNORED, unlearned=UNLEARNED)
 
 
 cdef inline verdict accept(peer_order *p, int64_t now, bint numbered, int64_t sequence, bint dated,
@@ -205,6 +209,45 @@ cdef double real(value, str name) except? -1:
     return value
 
 
+# ---- what one peer and many share -----------------------------------------------------------------------------------
+
+cdef inline bint remember(const estimator *e, sums *w, int64_t *ring, int64_t *slot, int64_t interval) noexcept nogil:
+    """Learn an interval, into the sums and the ring of a window; False if the sums cannot hold it.
+
+    `ring` holds the window's intervals; slot[0] is where the next one goes, over the oldest once the window is full.
+    """
+    if not learn(e, w, interval, ring[slot[0]] if w.n == e.window else 0):
+        return False
+    ring[slot[0]] = interval
+    slot[0] = 0 if slot[0] + 1 == e.window else slot[0] + 1
+    return True
+
+
+cdef inline verdict take_in(const estimator *e, peer_order *p, sums *w, int64_t *ring, int64_t *slot, int64_t now,
+                            bint numbered, int64_t sequence, bint dated, int64_t epoch) noexcept nogil:
+    """A heartbeat, whole: does it count, and what does the window learn from it?"""
+    cdef int64_t last = p.last
+    cdef verdict v = accept(p, now, numbered, sequence, dated, epoch)
+    if v == RESTART:
+        w[0] = nothing_known(e)
+        slot[0] = 0
+    elif v == COUNTS and e.kind == WINDOW:
+        return v if remember(e, w, ring, slot, now - last) else UNLEARNED
+    return v
+
+
+cdef inline int64_t silence(int64_t last, int64_t now) noexcept nogil:
+    """Time since the last heartbeat; a query at an instant before it is one at it."""
+    return now - last if now > last else 0
+
+
+cdef inline int64_t deadline_of(const estimator *e, const sums *w, double n_scale, int64_t last,
+                                double z) noexcept nogil:
+    """The first ns at which the lateness reaches z; INT64_MAX where there is none. The level must be known."""
+    cdef int64_t elapsed = first_elapsed(e, w.n, w.sum, n_scale, z)
+    return INT64_MAX if elapsed > INT64_MAX - 1 - max(last, 0) else last + elapsed
+
+
 # ---- one peer -------------------------------------------------------------------------------------------------------
 #
 # Rule 1: between two calls of Python code a method of Peer leaves everything consistent. The clock and the arguments'
@@ -250,7 +293,7 @@ cdef class Peer:
     cdef peer_order order
     cdef sums w
     cdef int64_t *ring
-    cdef int64_t room, slot  # room: intervals that the ring can hold now; slot: where the oldest lies once it is full
+    cdef int64_t room, slot  # room: intervals that the ring can hold now; slot: where the next one goes
     cdef counters count
     cdef int64_t stable_after, unknown_after  # ns; unknown_after -1: never
     cdef int64_t expected    # while the level is unknown: from when on the silence is suspect; INT64_MAX: never
@@ -320,44 +363,29 @@ cdef class Peer:
     cdef int64_t instant(self, now) except? -1:
         return instant(self.clock() if now is None else now, "now")
 
-    cdef int keep(self, int64_t interval) except -1:
-        """Learn an interval: into the ring, which grows by doubling up to the window, and into the sums."""
-        cdef estimator *e = &self.compiled.e
+    cdef int make_room(self) except -1:
+        """Let the ring hold one interval more; it grows by doubling up to the window."""
         cdef int64_t *larger
-        cdef bint full = self.w.n == e.window
-        if e.kind == CONSTANT:
-            return 0
-        if not full and self.w.n == self.room:
-            larger = <int64_t *> realloc(self.ring, <size_t> min(e.window, max(64, 2 * self.room)) * sizeof(int64_t))
+        cdef int64_t room = min(self.compiled.e.window, max(64, 2 * self.room))
+        if self.slot == self.room < room:
+            larger = <int64_t *> realloc(self.ring, <size_t> room * sizeof(int64_t))
             if larger is NULL:
                 raise MemoryError
-            self.ring = larger
-            self.room = min(e.window, max(64, 2 * self.room))
-        if not learn(e, &self.w, interval, self.ring[self.slot] if full else 0):
-            self.count.unlearned += 1
-        elif full:
-            self.ring[self.slot] = interval
-            self.slot = 0 if self.slot + 1 == e.window else self.slot + 1
-        else:
-            self.ring[self.w.n - 1] = interval
+            self.ring, self.room = larger, room
         return 0
 
     cdef int take_in(self, int64_t t, bint numbered, int64_t sequence, bint dated, int64_t epoch) except -1:
         """A heartbeat: 1 if it was accepted."""
-        cdef int64_t last = self.order.last
-        cdef verdict v = accept(&self.order, t, numbered, sequence, dated, epoch)
+        cdef verdict v
+        self.make_room()
+        v = take_in(&self.compiled.e, &self.order, &self.w, self.ring, &self.slot, t, numbered, sequence, dated, epoch)
         if v == IGNORED:
             self.count.ignored += 1
             return 0
         self.count.accepted += 1
-        if v == COUNTS:
-            self.keep(t - last)
-        elif v == STEP:
-            self.count.clock_steps += 1
-        elif v == RESTART:
-            self.count.restarts += 1
-            self.w = nothing_known(&self.compiled.e)
-            self.slot = 0
+        self.count.clock_steps += v == STEP
+        self.count.restarts += v == RESTART
+        self.count.unlearned += v == UNLEARNED
         if not self.unknown():
             self.expected = INT64_MAX
         elif self.unknown_after >= 0:
@@ -405,8 +433,7 @@ cdef class Peer:
 
     cdef double lateness_at(self, int64_t now) noexcept:
         cdef estimator *e = &self.compiled.e
-        cdef int64_t elapsed = now - self.order.last if now > self.order.last else 0
-        return lateness(e, self.w.n, self.w.sum, denominator(e, &self.w), elapsed)
+        return lateness(e, self.w.n, self.w.sum, denominator(e, &self.w), silence(self.order.last, now))
 
     cdef double level_at(self, int64_t t) noexcept:
         return NAN if self.unknown() else level_of(self.compiled.kind, self.lateness_at(t))
@@ -417,11 +444,9 @@ cdef class Peer:
     cdef int64_t deadline_at(self, double z) noexcept:
         """The first ns of suspicion in silence; INT64_MAX: never."""
         cdef estimator *e = &self.compiled.e
-        cdef int64_t elapsed
         if self.unknown():
             return self.expected
-        elapsed = first_elapsed(e, self.w.n, self.w.sum, denominator(e, &self.w), z)
-        return INT64_MAX if elapsed > INT64_MAX - 1 - max(self.order.last, 0) else self.order.last + elapsed
+        return deadline_of(e, &self.w, denominator(e, &self.w), self.order.last, z)
 
     cdef peer_state state_at(self, int64_t t) noexcept:
         if self.suspected_at(t, self.z):
@@ -595,8 +620,10 @@ cdef class Peer:
         cdef int64_t i
         self.w = nothing_known(&self.compiled.e)
         self.slot = 0
-        for i in range(n):
-            self.keep(intervals[i])
+        for i in range(n if self.compiled.e.kind == WINDOW else 0):
+            self.make_room()
+            if not remember(&self.compiled.e, &self.w, self.ring, &self.slot, intervals[i]):
+                self.count.unlearned += 1
         return 0
 
     def _change_detector(self, detector):
@@ -677,6 +704,361 @@ cdef class Peer:
             self.expected = expected
         self.held_until, self.noticed = held, noticed
         self.seen = <peer_state> seen
+
+
+# ---- many peers -----------------------------------------------------------------------------------------------------
+
+cdef extern from *:
+    """
+    /* How many of n deadlines have come, for each DUE_BLOCK of them; gives how many in all. */
+    enum { DUE_BLOCK = 128 };
+    ACCRUAL_INLINE int64_t count_due_body(const int64_t *restrict deadline, int64_t n, int64_t now,
+                                          uint8_t *restrict due) {
+        int64_t all = 0;
+        for (int64_t low = 0; low < n; low += DUE_BLOCK) {
+            const int64_t *block = deadline + low;
+            int64_t count = 0;
+            if (n - low >= DUE_BLOCK)
+                for (int j = 0; j < DUE_BLOCK; j++) count += block[j] <= now;
+            else
+                for (int j = 0; j < n - low; j++) count += block[j] <= now;
+            due[low / DUE_BLOCK] = (uint8_t)count;
+            all += count;
+        }
+        return all;
+    }
+    TIERED_BODY(int64_t, count_due, (const int64_t *restrict deadline, int64_t n, int64_t now, uint8_t *restrict due),
+                (deadline, n, now, due))
+
+    /* The numbers of the `due` that have come, of the block that begins at `first`. Each number is written and kept
+     * only where due: no branch for the CPU to mispredict. */
+    static void list_due_base(const int64_t *restrict deadline, int64_t n, int64_t now, int64_t first, int64_t due,
+                              int64_t *restrict out) {
+        for (int64_t m = 0; m < due; first++) {
+            out[m] = first;
+            m += deadline[first] <= now;
+        }
+    }
+    #if ACCRUAL_CLONES
+    #define list_due_v3 list_due_base
+    ACCRUAL_V4 static void list_due_v4(const int64_t *restrict deadline, int64_t n, int64_t now, int64_t first,
+                                       int64_t due, int64_t *restrict out) {
+        const __m512i count = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), limit = _mm512_set1_epi64(now);
+        int64_t m = 0;
+        for (; m < due && first + 8 <= n; first += 8) {
+            __mmask8 come = _mm512_cmple_epi64_mask(_mm512_loadu_si512(deadline + first), limit);
+            int more = __builtin_popcount(come);
+            /* Not _mm512_mask_compressstoreu_epi64, which Zen does in microcode. */
+            __m512i number = _mm512_maskz_compress_epi64(come, _mm512_add_epi64(_mm512_set1_epi64(first), count));
+            _mm512_mask_storeu_epi64(out + m, (__mmask8)((1u << more) - 1), number);
+            m += more;
+        }
+        _mm256_zeroupper();
+        list_due_base(deadline, n, now, first, due - m, out + m);
+    }
+    #endif
+    TIERED(void, list_due, (const int64_t *restrict deadline, int64_t n, int64_t now, int64_t first, int64_t due,
+                            int64_t *restrict out), (deadline, n, now, first, due, out))
+
+    #define prefetch(address) __builtin_prefetch(address, 1)
+    """
+    const int DUE_BLOCK
+    int64_t count_due(const int64_t *deadline, int64_t n, int64_t now, uint8_t *due) nogil
+    void list_due(const int64_t *deadline, int64_t n, int64_t now, int64_t first, int64_t due, int64_t *out) nogil
+    void prefetch(const void *address) nogil
+
+ctypedef struct account:
+    # What a bank keeps of one peer beside its deadline, sequence number, epoch and ring: 48 B. All zero: never heard.
+    int64_t last, sum
+    uint64_t squares_low, squares_high
+    double denominator
+    uint32_t slot  # where in the ring the next interval goes: how many there are, until the window is full
+    uint8_t full, heard, numbered, dated
+
+ACCOUNT = [("last", "<i8"), ("sum", "<i8"), ("squares_low", "<u8"), ("squares_high", "<u8"), ("denominator", "<f8"),
+           ("slot", "<u4"), ("full", "u1"), ("heard", "u1"), ("numbered", "u1"), ("dated", "u1")]
+
+cdef enum:
+    # How many heartbeats ahead an account and its deadline, and then (the slot being there) its place in the ring, are
+    # asked for. A million peers fit no cache: in random order 33 ns a heartbeat with this, 400 without.
+    STATE_AHEAD = 24
+    RING_AHEAD = 12
+    # Learned, then read, then given deadlines, so many at a time: short loops overlap (19 ns a heartbeat against 25).
+    BATCH = 32
+
+
+cdef inline int64_t samples_of(const estimator *e, const account *a) noexcept nogil:
+    return 1 if e.kind == CONSTANT else e.window if a.full else a.slot
+
+
+cdef inline sums sums_of(const estimator *e, const account *a) noexcept nogil:
+    cdef sums w = nothing_known(e)
+    if e.kind == WINDOW:
+        w.n = samples_of(e, a)
+        w.sum = a.sum
+        w.squares = <u128> a.squares_high << 64 | a.squares_low
+    return w
+
+
+cdef inline void put_down(account *a, const sums *w) noexcept nogil:
+    a.sum = w.sum
+    a.squares_low = <uint64_t> w.squares
+    a.squares_high = <uint64_t> (w.squares >> 64)
+
+
+cdef inline bint level_known(const estimator *e, const account *a) noexcept nogil:
+    return a.heard and known(e, samples_of(e, a))
+
+
+cdef inline double denominator_for(const estimator *e, const account *a) noexcept nogil:
+    cdef sums w = sums_of(e, a)
+    return denominator(e, &w)
+
+
+cdef inline int64_t deadline_for(const estimator *e, const account *a, double z) noexcept nogil:
+    cdef sums w = sums_of(e, a)
+    return deadline_of(e, &w, a.denominator, a.last, z) if level_known(e, a) else INT64_MAX
+
+
+cdef class Peers:
+    """Many peers' detector, heartbeats in batches. accrual.monitor.Bank is its public face, owns the arrays and locks.
+
+    Parameters
+    ----------
+    compiled : Detector
+    threshold : float
+    accounts : ACCOUNT array, shape (peers,)
+        Their sums and denominators are not believed but added up from the ring.
+    deadlines : int64 array, shape (peers,)
+        Filled here: INT64_MAX where there is none.
+    sequences, epochs : int64 arrays, shape (peers,)
+    ring : int64 array, shape (peers, compiled.memory)
+        Of an account whose window is not full the first `slot` intervals count, else all.
+
+    Raises
+    ------
+    ValueError
+        If an account or an interval is none that heartbeats can leave behind: gives its index.
+    """
+
+    cdef readonly Detector compiled
+    cdef double _threshold, z
+    cdef account[::1] accounts
+    cdef int64_t[::1] deadlines, sequences, epochs
+    cdef int64_t[:, ::1] ring
+    cdef int64_t latest  # no last heartbeat is later
+
+    def __cinit__(self, Detector compiled not None, threshold, account[::1] accounts not None,
+                  int64_t[::1] deadlines not None, int64_t[::1] sequences not None, int64_t[::1] epochs not None,
+                  int64_t[:, ::1] ring not None):
+        cdef Py_ssize_t k, j, n = accounts.shape[0]
+        cdef const estimator *e = &compiled.e
+        cdef account *a
+        cdef sums w
+        cdef bint good = True
+        if not (deadlines.shape[0] == sequences.shape[0] == epochs.shape[0] == ring.shape[0] == n
+                and ring.shape[1] == e.window):
+            raise IndexError("Peers: arrays of the wrong shape")
+        self.compiled = compiled
+        self.accounts, self.deadlines, self.sequences, self.epochs, self.ring = (
+            accounts, deadlines, sequences, epochs, ring)
+        self.latest = -SUM_LIMIT
+        self._threshold = real(threshold, "threshold")
+        self.z = compiled.inverse(self._threshold)
+        with nogil:
+            for k in range(n):
+                a = &accounts[k]
+                deadlines[k] = INT64_MAX
+                if not (a.heard or a.slot or a.full or a.numbered or a.dated):
+                    continue  # not even written to: memory that no heartbeat has touched costs nothing
+                good = (a.heard == 1 and a.full <= 1 and a.numbered <= 1 and a.dated <= 1
+                        and (a.slot < e.window or (a.slot == e.window == 0 and not a.full))
+                        and -SUM_LIMIT < a.last < SUM_LIMIT)
+                w = nothing_known(e)
+                j = 0
+                while good and j < (e.window if a.full else a.slot):
+                    good = ring[k, j] >= 0 and learn(e, &w, ring[k, j], 0)
+                    j += 1
+                if not good:
+                    break
+                put_down(a, &w)
+                a.denominator = denominator_for(e, a)
+                deadlines[k] = deadline_for(e, a, self.z)
+                self.latest = max(self.latest, a.last)
+        if not good:
+            raise ValueError(f"account {k} is none that heartbeats can leave behind")
+
+    @property
+    def threshold(self):
+        """The level from which on a peer is suspected; a new one renews every deadline."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold):
+        cdef Py_ssize_t k
+        cdef double level = real(threshold, "threshold"), z = self.compiled.inverse(level)
+        self.z = z
+        self._threshold = level
+        with nogil:
+            for k in range(self.accounts.shape[0]):
+                self.deadlines[k] = deadline_for(&self.compiled.e, &self.accounts[k], self.z)
+
+    cdef int check(self, const int64_t[:] peers) except -1:
+        """Refuse numbers that no peer has."""
+        cdef Py_ssize_t i, n = self.accounts.shape[0]
+        cdef bint outside = False
+        with nogil:
+            for i in range(peers.shape[0]):
+                outside |= not 0 <= peers[i] < n
+        if outside:
+            i = next(i for i in range(peers.shape[0]) if not 0 <= peers[i] < n)
+            raise ValueError(f"peers[{i}] = {peers[i]} is no peer: there are {n}, numbered from 0")
+        return 0
+
+    def reset(self, const int64_t[:] peers not None):
+        """Forget these peers' heartbeats."""
+        cdef Py_ssize_t i
+        self.check(peers)
+        with nogil:
+            for i in range(peers.shape[0]):
+                memset(&self.accounts[peers[i]], 0, sizeof(account))
+                self.deadlines[peers[i]] = INT64_MAX
+
+    def heartbeat(self, const int64_t[:] peers not None, const int64_t[:] now not None, const int64_t[:] sequence,
+                  const int64_t[:] epoch, uint8_t[::1] accepted not None, int64_t[::1] counts not None):
+        """Take in heartbeats in order; accepted[i]: whether that one was. Adds to `counts`, one for each verdict."""
+        cdef Py_ssize_t i, k, low, high = 0, n = peers.shape[0]
+        cdef estimator e = self.compiled.e
+        cdef bint numbered = sequence is not None, dated = epoch is not None
+        # Plain pointers: the compiler must take `accepted`, of bytes, for a name of anything behind self.
+        cdef account *accounts
+        cdef int64_t *deadlines
+        cdef int64_t *sequences
+        cdef int64_t *epochs
+        cdef int64_t *ring
+        cdef account *a
+        cdef peer_order p
+        cdef sums w
+        cdef int64_t slot, latest = self.latest
+        cdef verdict v
+        if not (now.shape[0] == accepted.shape[0] == n and counts.shape[0] == VERDICTS
+                and (not numbered or sequence.shape[0] == n) and (not dated or epoch.shape[0] == n)):
+            raise IndexError("Peers.heartbeat: arrays of different lengths")
+        self.check(peers)
+        if n == 0:
+            return
+        accounts, deadlines = &self.accounts[0], &self.deadlines[0]
+        sequences, epochs = &self.sequences[0], &self.epochs[0]
+        ring = &self.ring[0, 0] if e.window else NULL
+        with nogil:
+            while high < n:
+                low = high
+                high = min(low + BATCH, n)
+                for i in range(low, high):
+                    if i + STATE_AHEAD < n:
+                        k = peers[i + STATE_AHEAD]
+                        prefetch(accounts + k)
+                        prefetch(<char *> (accounts + k + 1) - 1)  # half of them lie on two cache lines
+                        prefetch(deadlines + k)
+                        if numbered:
+                            prefetch(sequences + k)
+                        if dated:
+                            prefetch(epochs + k)
+                    if i + RING_AHEAD < n:
+                        k = peers[i + RING_AHEAD]
+                        prefetch(ring + k * e.window + accounts[k].slot)
+                    k = peers[i]
+                    a = accounts + k
+                    p.last, p.heard, p.numbered, p.dated = a.last, a.heard, a.numbered, a.dated
+                    p.sequence = sequences[k] if p.numbered else 0
+                    p.epoch = epochs[k] if p.dated else 0
+                    w = sums_of(&e, a)
+                    slot = a.slot
+                    v = take_in(&e, &p, &w, ring + k * e.window, &slot, now[i],
+                                numbered, sequence[i] if numbered else 0, dated, epoch[i] if dated else 0)
+                    counts[<int64_t> v] += 1
+                    accepted[i] = v != IGNORED
+                    if v == IGNORED:
+                        continue
+                    a.last, a.heard, a.numbered, a.dated = p.last, p.heard, p.numbered, p.dated
+                    if numbered:
+                        sequences[k] = p.sequence
+                    if dated:
+                        epochs[k] = p.epoch
+                    a.slot = <uint32_t> slot
+                    a.full = e.window and w.n == e.window
+                    put_down(a, &w)
+                    latest = max(latest, p.last)
+                for i in range(low, high):
+                    accounts[peers[i]].denominator = denominator_for(&e, accounts + peers[i])
+                for i in range(low, high):
+                    deadlines[peers[i]] = deadline_for(&e, accounts + peers[i], self.z)
+        self.latest = latest
+
+    def levels(self, now, double[::1] out not None):
+        """out[k]: the level of peer k at `now`; NaN where unknown."""
+        cdef int64_t t = instant(now, "now")
+        cdef Py_ssize_t block, low, j, count, unknown, n = self.accounts.shape[0]
+        cdef const estimator *e = &self.compiled.e
+        cdef const account *a
+        cdef double z[512]
+        if out.shape[0] != n:
+            raise IndexError("Peers.levels: arrays of different lengths")
+        with nogil:
+            for block in range((n + BLOCK - 1) // BLOCK):
+                low = block * BLOCK
+                count = min(<Py_ssize_t> BLOCK, n - low)
+                unknown = 0
+                for j in range(count):
+                    a = &self.accounts[low + j]
+                    if level_known(e, a):
+                        z[j] = lateness(e, samples_of(e, a), a.sum, a.denominator, silence(a.last, t))
+                    else:
+                        z[j] = 0
+                        unknown += 1
+                levels_of(self.compiled.kind, z, &out[low], count)
+                if unknown:
+                    for j in range(count):
+                        if not level_known(e, &self.accounts[low + j]):
+                            out[low + j] = NAN
+
+    cdef bint due(self, Py_ssize_t k, int64_t t) noexcept nogil:
+        """Whether peer k is suspected; at an instant before its last heartbeat, as at it."""
+        return self.deadlines[k] <= max(t, self.accounts[k].last)
+
+    def suspected(self, now, allocate):
+        """The peers that are suspected at `now`, ascending, in the int64 array that allocate(how many) gives."""
+        cdef int64_t t = instant(now, "now")
+        cdef Py_ssize_t b, k, n = self.accounts.shape[0], blocks = (n + DUE_BLOCK - 1) // DUE_BLOCK, m = 0
+        cdef bint plain = t >= self.latest  # so that the deadlines alone decide
+        cdef int64_t[::1] out
+        cdef uint8_t *count = <uint8_t *> malloc(blocks + 1)
+        if count is NULL:
+            raise MemoryError
+        try:
+            with nogil:
+                if plain and n:
+                    m = count_due(&self.deadlines[0], n, t, count)
+                elif n:
+                    memset(count, 0, blocks)
+                    for k in range(n):
+                        count[k // DUE_BLOCK] += self.due(k, t)
+                        m += self.due(k, t)
+            out = found = allocate(m)
+            m = 0
+            with nogil:
+                for b in range(blocks):
+                    if count[b] and plain:
+                        list_due(&self.deadlines[0], n, t, b * DUE_BLOCK, count[b], &out[m])
+                        m += count[b]
+                    elif count[b]:
+                        for k in range(b * DUE_BLOCK, min((b + 1) * DUE_BLOCK, n)):
+                            if self.due(k, t):
+                                out[m] = k
+                                m += 1
+        finally:
+            free(count)
+        return found
 
 
 # ---- one trace ------------------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ cdef inline int64_t first_elapsed(const estimator *e, int64_t n, int64_t total, 
                                   double z) noexcept nogil:
     """The first whole ns >= 0 whose lateness is >= z; INT64_MAX where there is none within 146 years.
 
-    A guess in doubles, then a bisection round it: the answer is exact whatever the guess.
+    A guess in doubles, which nearly always is right, then a bisection round it: the answer is exact whatever the guess.
     """
     cdef double guess = e.pause + (total + z * denominator) / n
     cdef int64_t low, high, middle, margin
@@ -112,6 +112,11 @@ cdef inline int64_t first_elapsed(const estimator *e, int64_t n, int64_t total, 
         return INT64_MAX
     if guess < 0:
         guess = 0
+    high = <int64_t> guess
+    high += high < guess
+    if lateness(e, n, total, denominator, high) >= z and (
+            high == 0 or not lateness(e, n, total, denominator, high - 1) >= z):
+        return high
     margin = 2 + <int64_t> (guess * 1e-15)
     low = <int64_t> guess - margin
     high = <int64_t> guess + margin

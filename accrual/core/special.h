@@ -213,6 +213,7 @@ ACCRUAL_V3 static int64_t normal_near_levels_v3(const double *restrict z, double
         }
         _mm256_storeu_pd(out + i, NORMAL_CELL(t, t2, c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]));
     }
+    _mm256_zeroupper(); /* GCC 12 forgets it here, and dirty upper halves slow the plain SSE code that follows */
     return far + normal_near_levels_base(z + i, out + i, n - i);
 }
 
@@ -244,6 +245,7 @@ ACCRUAL_V4 static int64_t normal_near_levels_v4(const double *restrict z, double
 #undef TWO_ROWS
         _mm512_storeu_pd(out + i, NORMAL_CELL(t, t2, c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]));
     }
+    _mm256_zeroupper(); /* GCC 12 forgets it here, and dirty upper halves slow the plain SSE code that follows */
     return far + normal_near_levels_base(z + i, out + i, n - i);
 }
 #endif

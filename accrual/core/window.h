@@ -21,13 +21,15 @@ typedef __int128 i128;
 
 ACCRUAL_INLINE u128 square(int64_t x) { return (u128)((i128)x * x); }
 
+/* These three go through 64 bits where that fits, which is nearly always; the bits are the same (one rounding of the
+ * same integer), and a curve takes half the time. */
+
 /* N = n * squares - sum^2, correctly rounded; never negative (Cauchy and Schwarz). */
 ACCRUAL_INLINE double exact_spread(int64_t n, int64_t sum, u128 squares) {
-    return (double)((u128)n * squares - square(sum));
+    u128 spread = (u128)n * squares - square(sum);
+    return spread >> 63 ? (double)spread : (double)(int64_t)spread;
 }
 
-/* Both below go through 64 bits where that fits, which is nearly always; the bits are the same (one rounding of the
- * same integer), and a curve takes half the time. */
 ACCRUAL_INLINE double exact_numerator(int64_t n, int64_t sum, int64_t elapsed, int64_t pause) {
     int64_t product, numerator;
     if (!__builtin_mul_overflow(n, elapsed - pause, &product) && !__builtin_sub_overflow(product, sum, &numerator))
