@@ -1,7 +1,7 @@
 """Heartbeat failure detection that you can measure, embed and learn from."""
 
 from accrual._version import __version__
-from accrual.detectors import DETECTORS, FixedTimeout, PhiNormal
+from accrual.detectors import DETECTORS, FixedTimeout, PhiExponential, PhiLogistic, PhiNormal
 from accrual.monitor import Monitor
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
@@ -13,6 +13,8 @@ __all__ = [
     "FixedTimeout",
     "Mistakes",
     "Monitor",
+    "PhiExponential",
+    "PhiLogistic",
     "PhiNormal",
     "QoS",
     "Replay",

@@ -261,7 +261,7 @@ class _Scoring:
         z = np.array([detector.compiled.inverse(t) for t in given])
         self.z, self.where = np.unique(z, return_inverse=True)
 
-        self.chain = Chain(trace)
+        self.chain = Chain(trace, detector.compiled)
         whole = slice(None)
         accepted = whole if self.chain.accepted is None else self.chain.accepted
         arrivals = trace.arrivals[accepted]
@@ -320,7 +320,7 @@ class _Scoring:
     def _pieces(self) -> list[tuple[int, int]]:
         """Neighbouring ranges of intervals, one for each thread."""
         threads = self.threads if self.replay is None else 1
-        size = max(-(-(self.high - self.low) // threads), 4 * self.detector.memory, 50_000)
+        size = max(-(-(self.high - self.low) // threads), 4 * self.chain.window, 50_000)
         cuts = [*range(self.low, self.high, size if threads > 1 else len(self.arrivals)), self.high]
         return list(itertools.pairwise(cuts))
 

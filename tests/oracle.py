@@ -69,6 +69,42 @@ def normal_inverse(level):
     return mp.findroot(lambda z: mp.log(normal_level(z) / level), (low, high), solver="anderson", tol=mp.mpf(10) ** -90)
 
 
+# The logistic law: 1 - 1/(1 + exp(-x)) in the place of the tail, and x's cubic of z solved by hyperbolic functions
+
+SLOPE, CUBE = Fraction("1.5976"), Fraction("0.070566")
+
+
+def logistic_level(z):
+    return mp.log1p(mp.exp(real(SLOPE) * z + real(CUBE) * z**3)) / mp.ln10
+
+
+@lru_cache(maxsize=1000)
+def logistic_inverse(level):
+    if level <= 0:
+        return mp.ninf
+    if mp.isinf(level):
+        return mp.inf
+    return logistic_argument_inverse(mp.log(mp.expm1(level * mp.ln10)))
+
+
+def logistic_argument_inverse(x):
+    """The z of an x."""
+    p, q = real(SLOPE / CUBE), x / real(CUBE)  # z^3 + p z = q
+    root = mp.sqrt(p / 3)
+    return 2 * root * mp.sinh(mp.asinh(q / 2 / root**3) / 3)
+
+
+# The exponential law
+
+
+def exponential_level(z):
+    return max(z, mp.mpf(0)) / mp.ln10
+
+
+def exponential_inverse(level):
+    return level * mp.ln10
+
+
 # One peer
 
 
@@ -128,24 +164,28 @@ class Peer:
         return deadline if deadline <= LAST_NS else None
 
 
-class PhiNormal(Peer):
-    """Mean and population deviation of the last intervals, whatever their sequence numbers, under the normal law."""
+class Window(Peer):
+    """The last intervals, whatever their sequence numbers. A detector adds what it makes of them."""
 
-    number, law, inverse = staticmethod(real), staticmethod(normal_level), staticmethod(normal_inverse)
+    number = staticmethod(real)
+    first = ()  # samples that the first heartbeat brings
 
-    def __init__(self, window, min_samples=2, min_deviation=0.0, pause=0.0):
+    def __init__(self, window, min_samples=1):
         self.intervals = deque(maxlen=window)
         self.min_samples = min_samples
-        self.floor = max(1, exact(min_deviation) * NS)  # a scale below 1 ns is 1 ns
-        self.pause = exact(pause) * NS
         super().__init__()
 
     def forget(self):
         self.intervals.clear()
 
     def learn(self, now, sequence, interval):
-        if interval is not None and interval >= 0:  # a clock that went back says nothing about the interval
+        if interval is None:
+            self.intervals.extend(self.first)
+        elif interval >= 0 and self.teaches(now, interval):  # a clock that went back says nothing about the interval
             self.intervals.append(interval)
+
+    def teaches(self, now, interval):
+        return True
 
     @property
     def n(self):
@@ -163,6 +203,17 @@ class PhiNormal(Peer):
     def known(self):
         return self.n >= self.min_samples
 
+
+class PhiNormal(Window):
+    """Mean and population deviation under the normal law."""
+
+    law, inverse = staticmethod(normal_level), staticmethod(normal_inverse)
+
+    def __init__(self, window, min_samples=2, min_deviation=0.0, pause=0.0):
+        self.floor = max(1, exact(min_deviation) * NS)  # a scale below 1 ns is 1 ns
+        self.pause = exact(pause) * NS
+        super().__init__(window, min_samples)
+
     @property
     def location(self):
         return real(self.mean + self.pause)
@@ -170,6 +221,44 @@ class PhiNormal(Peer):
     @property
     def scale(self):
         return max(mp.sqrt(real(self.variance)), real(self.floor))
+
+
+class PhiLogistic(PhiNormal):
+    """The same under the logistic law; two samples to begin with; an interval that ends a suspicion teaches nothing."""
+
+    law, inverse = staticmethod(logistic_level), staticmethod(logistic_inverse)
+
+    def __init__(self, window, min_samples=2, min_deviation=0.0, pause=0.0, first_interval=None, learn_below=None):
+        if first_interval is not None:
+            mean = round(exact(first_interval) * NS)
+            self.first = (mean - mean // 4, mean + mean // 4)
+        self.learn_below = learn_below
+        super().__init__(window, min_samples, min_deviation, pause)
+
+    def teaches(self, now, interval):
+        return self.learn_below is None or not self.suspected(now, self.learn_below)
+
+
+class PhiExponential(Window):
+    """The mean under the exponential law; one sample to begin with, or a number of intervals for ever."""
+
+    law, inverse = staticmethod(exponential_level), staticmethod(exponential_inverse)
+    location = mp.mpf(0)
+
+    def __init__(self, window, min_samples=1, max_interval=None, first_interval=None, prior_weight=0.0):
+        self.longest = None if max_interval is None else exact(max_interval) * NS
+        self.weight = exact(prior_weight)
+        self.expected = 0 if first_interval is None else exact(first_interval) * NS
+        if first_interval is not None and not self.weight:
+            self.first = (round(self.expected),)
+        super().__init__(window, min_samples)
+
+    def teaches(self, now, interval):
+        return self.longest is None or interval <= self.longest
+
+    @property
+    def scale(self):
+        return max(real((sum(self.intervals) + self.weight * self.expected) / (self.n + self.weight)), mp.mpf(1))
 
 
 class Linear(Peer):
@@ -230,7 +319,7 @@ class Chen(Linear):
         return self.expected - self.last
 
 
-PEERS = {"PhiNormal": PhiNormal, "FixedTimeout": FixedTimeout, "Chen": Chen}
+PEERS = {peer.__name__: peer for peer in (FixedTimeout, PhiNormal, PhiLogistic, PhiExponential, Chen)}
 
 
 def fresh(detector):

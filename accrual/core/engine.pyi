@@ -7,6 +7,7 @@ from typing_extensions import disjoint_base
 
 TIERS: Final[dict[str, int]]
 LAWS: Final[dict[str, int]]
+ESTIMATORS: Final[dict[str, int]]
 NEVER: Final[int]
 INSTANT_LIMIT: Final[int]
 SCORED_LIMIT: Final[int]
@@ -23,16 +24,28 @@ class Detector:
         self,
         *,
         law: str,
+        kind: str = "constant",
         window: int = 0,
         min_samples: int = 0,
         pause: int = 0,
         floor: float = 1.0,
-        scale: float = 0.0,
+        scale: float = 1.0,
+        weight: float = 0.0,
+        prior: float = 0.0,
+        seeds: tuple[int, ...] = (),
+        longest: int = ...,
+        unlearned: float = ...,
     ) -> None: ...
     @property
-    def parameters(self) -> tuple[Any, ...]: ...
+    def parameters(self) -> dict[str, Any]: ...
     @property
-    def memory(self) -> int: ...
+    def window(self) -> int: ...
+    @property
+    def seeds(self) -> int: ...
+    @property
+    def memory(self) -> int | None: ...
+    @property
+    def plain(self) -> bool: ...
     @property
     def min_samples(self) -> int: ...
     def level(self, z: float) -> float: ...
@@ -76,6 +89,7 @@ def every_heartbeat_counts(
     arrivals: NDArray[int64], sequence: NDArray[int64] | None, epoch: NDArray[int64] | None
 ) -> bool: ...
 def accept_all(
+    detector: Detector,
     arrivals: NDArray[int64],
     sequence: NDArray[int64] | None,
     epoch: NDArray[int64] | None,

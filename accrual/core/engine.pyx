@@ -11,9 +11,9 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from accrual.core.estimators cimport (
-    CONSTANT, FIXED_BITS, FIXED_LIMIT, SUM_LIMIT, WINDOW, denominator, estimator, first_elapsed, known, lateness,
-    learn, location_fixed, nothing_known, square, sums, u128)
-from accrual.core.laws cimport LINEAR, NORMAL, inverse_of, law as law_kind, level_of, levels_of
+    CONSTANT, FIXED_BITS, FIXED_LIMIT, MEAN, SUM_LIMIT, WINDOW, denominator, estimator, first_elapsed, known,
+    lateness, learn, located, location_fixed, nothing_known, square, sums, u128, welcome)
+from accrual.core.laws cimport EXPONENTIAL, LINEAR, LOGISTIC, NORMAL, inverse_of, law as law_kind, level_of, levels_of
 
 cdef extern from "window.h" nogil:
     const int BLOCK, TIER_BASE, TIER_V3, TIER_V4
@@ -27,7 +27,8 @@ cdef extern from "window.h" nogil:
                      double floor_n, double *z, double *denominator, int64_t count)
 
 TIERS = {"base": TIER_BASE, "v3": TIER_V3, "v4": TIER_V4}
-LAWS = {"linear": LINEAR, "normal": NORMAL}
+LAWS = {"linear": LINEAR, "normal": NORMAL, "logistic": LOGISTIC, "exponential": EXPONENTIAL}
+ESTIMATORS = {"constant": CONSTANT, "window": WINDOW, "mean": MEAN}
 NEVER = INT64_MAX
 INSTANT_LIMIT = SUM_LIMIT
 accrual_tier = best_tier()
@@ -49,52 +50,99 @@ def tier(name=None):
 # ---- a detector, compiled -------------------------------------------------------------------------------------------
 
 cdef class Detector:
-    """An estimator's parameters and a law. Immutable; checked by accrual.detectors, which makes it."""
+    """An estimator's parameters and a law. Immutable; checked by accrual.detectors, which makes it.
+
+    Parameters
+    ----------
+    law, kind : str
+        Keys of LAWS and ESTIMATORS.
+    window, min_samples : int
+        Intervals that count at most, and below which there is no level.
+    pause : int [ns]
+    floor, scale : float [ns]
+        The smallest scale (1 ns at least), and that of a constant.
+    weight, prior : float, float [ns]
+        Intervals that a mean counts besides the window's, and their sum.
+    seeds : tuple of up to two int [ns]
+        Samples that the first heartbeat brings.
+    longest : int [ns], unlearned : float
+        Longer intervals are not learned, nor those at whose end the level was `unlearned` or more.
+    """
 
     cdef estimator e
-    cdef law_kind kind
-    cdef readonly tuple parameters
+    cdef law_kind law
+    cdef readonly dict parameters
 
-    def __cinit__(self, *, str law, int64_t window=0, int64_t min_samples=0, int64_t pause=0, double floor=1.0,
-                  double scale=0.0):
-        self.parameters = (law, window, min_samples, pause, floor, scale)
-        self.kind = LAWS[law]
-        self.e.kind = WINDOW if window else CONSTANT
+    def __cinit__(self, *, str law, str kind="constant", int64_t window=0, int64_t min_samples=0,
+                  int64_t pause=0, double floor=1.0, double scale=1.0, double weight=0.0, double prior=0.0,
+                  tuple seeds=(), int64_t longest=INT64_MAX, double unlearned=INFINITY):
+        cdef int64_t k
+        self.parameters = dict(
+            law=law, kind=kind, window=window, min_samples=min_samples, pause=pause, floor=floor, scale=scale,
+            weight=weight, prior=prior, seeds=seeds, longest=longest, unlearned=unlearned)
+        self.law = LAWS[law]
+        self.e.kind = ESTIMATORS[kind]
+        if len(seeds) > 2 or (self.e.kind == CONSTANT) != (window == 0):
+            raise ValueError("Detector: at most two seeds, and a window for all estimators but the constant one")
         self.e.window = window
         self.e.min_samples = min_samples
         self.e.pause = pause
         self.e.floor = floor if floor > 1 else 1
         self.e.scale = scale if scale > 1 else 1
+        self.e.weight, self.e.prior = weight, prior
+        self.e.seeds = len(seeds)
+        for k in range(self.e.seeds):
+            self.e.seed[k] = seeds[k]
+        self.e.longest = longest
+        self.e.z_unlearned = inverse_of(self.law, unlearned)
         self.e.squares_limit = ~(<u128> 0) // <u128> (window if window else 1)
 
     def __reduce__(self):
-        return _detector, self.parameters
+        return _detector, (self.parameters,)
+
+    @property
+    def window(self):
+        """How many intervals count at most."""
+        return self.e.window
+
+    @property
+    def seeds(self):
+        """How many samples the first heartbeat brings."""
+        return self.e.seeds
 
     @property
     def memory(self):
-        """How many intervals back a level can depend on."""
-        return self.e.window
+        """How many intervals back a level can depend on; None where there is no bound.
+
+        Whether an interval is learned may depend on the level, and so on whether all those before it were.
+        """
+        return self.e.window if self.e.z_unlearned == INFINITY else None
 
     @property
     def min_samples(self):
         """How many intervals must be known before there is a level."""
         return self.e.min_samples
 
+    @property
+    def plain(self):
+        """Whether what is learned of a trace are its intervals, all of them and nothing else."""
+        return self.e.seeds == 0 and self.e.longest == INT64_MAX and self.e.z_unlearned == INFINITY
+
     def level(self, double z):
         """The law's level at normalised lateness z."""
         if z != z:
             return NAN
-        return level_of(self.kind, z)
+        return level_of(self.law, z)
 
     def inverse(self, double level):
         """The smallest z whose level is >= level; -inf when every z's is, inf when none is."""
         if level != level:
             raise ValueError("threshold must be a number, got nan")
-        return inverse_of(self.kind, level)
+        return inverse_of(self.law, level)
 
 
-def _detector(law, window, min_samples, pause, floor, scale):
-    return Detector(law=law, window=window, min_samples=min_samples, pause=pause, floor=floor, scale=scale)
+def _detector(parameters):
+    return Detector(**parameters)
 
 
 cdef Detector NO_DETECTOR = Detector(law="linear")
@@ -223,21 +271,26 @@ cdef class Peer:
 
         Returns whether it was accepted: a late, duplicate or reordered one (by `sequence`) is counted and ignored.
         """
-        cdef int64_t t = self.instant(now), last = self.order.last
+        cdef int64_t k, t = self.instant(now), last = self.order.last
         cdef bint numbered = sequence is not None, dated = epoch is not None
         cdef int64_t number = whole(sequence) if numbered else 0, boot = whole(epoch) if dated else 0
         cdef verdict v = accept(&self.order, t, numbered, number, dated, boot)
         if v == COUNTS:
-            self.keep(t - last)
+            if welcome(&self.compiled.e, &self.w, t - last):
+                self.keep(t - last)
+            else:
+                self.unlearned += 1
         elif v == IGNORED:
             self.ignored += 1
             return False
         elif v == STEP:
             self.clock_steps += 1
-        elif v == RESTART:
-            self.restarts += 1
+        else:
+            self.restarts += v == RESTART
             self.w = nothing_known(&self.compiled.e)
             self.slot = 0
+            for k in range(self.compiled.e.seeds):
+                self.keep(self.compiled.e.seed[k])
         self.accepted += 1
         return True
 
@@ -247,14 +300,14 @@ cdef class Peer:
     cdef double lateness_at(self, int64_t now) noexcept:
         cdef estimator *e = &self.compiled.e
         cdef int64_t elapsed = now - self.order.last if now > self.order.last else 0
-        return lateness(e, self.w.n, self.w.sum, denominator(e, &self.w), elapsed)
+        return lateness(e, self.w.n, located(e, &self.w), denominator(e, &self.w), elapsed)
 
     def level(self, now=None):
         """The suspicion level at `now` (ns); NaN while too few intervals are known."""
         cdef int64_t t = self.instant(now)
         if self.unknown():
             return NAN
-        return level_of(self.compiled.kind, self.lateness_at(t))
+        return level_of(self.compiled.law, self.lateness_at(t))
 
     def suspected(self, now=None, threshold=None):
         """Whether the level at `now` (ns) is at or above the threshold; an unknown level is not."""
@@ -269,7 +322,7 @@ cdef class Peer:
         cdef int64_t elapsed
         if self.unknown():
             return None
-        elapsed = first_elapsed(e, self.w.n, self.w.sum, denominator(e, &self.w), z)
+        elapsed = first_elapsed(e, self.w.n, located(e, &self.w), denominator(e, &self.w), z)
         if elapsed > INT64_MAX - 1 - max(self.order.last, 0):
             return None
         return self.order.last + elapsed
@@ -282,14 +335,16 @@ cdef class Peer:
     @property
     def samples(self):
         """How many intervals the window holds."""
-        return self.w.n if self.compiled.e.kind == WINDOW else 0
+        return self.w.n if self.compiled.e.kind != CONSTANT else 0
 
 
 # ---- one trace ------------------------------------------------------------------------------------------------------
 #
 # A chain is what an estimator sees of a trace: instants whose differences are the learned intervals. Where every
-# heartbeat counts it is the arrivals themselves. After a clock step back the chain goes on with an offset, so that
-# the window slides over the step as if it were not there; a restart begins a new stretch.
+# heartbeat counts and is learned it is the arrivals themselves. After a clock step back, or an interval that is not
+# learned, the chain goes on with an offset, so that the window slides over it as if it were not there; a restart
+# begins a new stretch, and each stretch with the samples that a first heartbeat brings. So whatever a detector
+# refuses to learn, what follows the chain needs to know nothing of it, and may be cut into pieces.
 
 def every_heartbeat_counts(const int64_t[::1] arrivals, const int64_t[::1] sequence, const int64_t[::1] epoch):
     """Whether no heartbeat of the trace is ignored, a clock step or a restart."""
@@ -307,19 +362,35 @@ def every_heartbeat_counts(const int64_t[::1] arrivals, const int64_t[::1] seque
     return not bad
 
 
-def accept_all(const int64_t[::1] arrivals, const int64_t[::1] sequence, const int64_t[::1] epoch,
-               int64_t[::1] chain, int64_t[::1] starts, int64_t[::1] state, int64_t[::1] latest):
-    """Sort out which heartbeats count; all arrays are as long as the trace.
+cdef inline void follow(const estimator *e, int64_t *chain, int64_t *length, sums *w, int64_t interval) noexcept nogil:
+    """Continue the chain by a learned interval, and what the window knows where the next is judged by it."""
+    cdef int64_t *c = chain + length[0]  # unsigned: after many steps the offsets may wrap; only differences are used
+    c[0] = <int64_t> (<uint64_t> (c - 1)[0] + <uint64_t> interval)
+    if e.z_unlearned < INFINITY:  # an interval that the sums refuse here they refuse again, with an error, in levels
+        learn(e, w, interval,
+              <int64_t> (<uint64_t> (c - w.n)[0] - <uint64_t> (c - w.n - 1)[0]) if w.n == e.window else 0)
+    length[0] += 1
+
+
+def accept_all(Detector detector not None, const int64_t[::1] arrivals, const int64_t[::1] sequence,
+               const int64_t[::1] epoch, int64_t[::1] chain, int64_t[::1] starts, int64_t[::1] state,
+               int64_t[::1] latest):
+    """Sort out which heartbeats count, and which intervals the detector learns.
 
     Fills `chain` (instants) and `starts` (where in it a stretch begins), of which the returned (instants, stretches)
     are used, and for each heartbeat, once it was taken in: `state`, the index of the last instant of the chain, and
-    `latest`, the index of the last accepted heartbeat. Returns (instants, stretches, ignored, steps, restarts).
+    `latest`, the index of the last accepted heartbeat. `starts` has room for every restart, `chain` for every
+    heartbeat and every stretch's seeds. Returns (instants, stretches, ignored, steps, restarts).
     """
     cdef Py_ssize_t i, n = arrivals.shape[0]
-    cdef int64_t length = 0, stretches = 0, ignored = 0, steps = 0, restarts = 0, last = 0, last_index = 0
+    cdef const estimator *e = &detector.e
+    cdef int64_t length = 0, stretches = 0, ignored = 0, steps = 0, restarts = 0, last = 0, last_index = 0, k
     cdef peer_order p = peer_order(last=0, sequence=0, epoch=0, heard=False, numbered=False, dated=False)
-    cdef bint numbered = sequence is not None, dated = epoch is not None
+    cdef bint numbered = sequence is not None, dated = epoch is not None, roomy = True
+    cdef sums w = nothing_known(e)
     cdef verdict v
+    if not (state.shape[0] == latest.shape[0] == n and chain.shape[0] >= n + e.seeds * starts.shape[0]):
+        raise IndexError("accept_all: arrays of the wrong lengths")
     with nogil:
         for i in range(n):
             v = accept(&p, arrivals[i], numbered, sequence[i] if numbered else 0, dated, epoch[i] if dated else 0)
@@ -327,21 +398,30 @@ def accept_all(const int64_t[::1] arrivals, const int64_t[::1] sequence, const i
                 ignored += 1
             else:
                 if v == COUNTS:
-                    # Unsigned: after many steps the offsets may wrap, and only differences are ever used.
-                    chain[length] = <int64_t> (<uint64_t> chain[length - 1] + <uint64_t> (arrivals[i] - last))
-                    length += 1
+                    if welcome(e, &w, arrivals[i] - last):
+                        follow(e, &chain[0], &length, &w, arrivals[i] - last)
                 elif v == STEP:
                     steps += 1
                 else:
                     restarts += v == RESTART
+                    roomy = stretches < starts.shape[0]
+                    if not roomy:
+                        break
                     starts[stretches] = length
                     stretches += 1
+                    w = nothing_known(e)
                     chain[length] = arrivals[i]
+                    for k in range(e.seeds):
+                        chain[length] -= e.seed[k]
                     length += 1
+                    for k in range(e.seeds):
+                        follow(e, &chain[0], &length, &w, e.seed[k])
                 last = arrivals[i]
                 last_index = i
             state[i] = length - 1
             latest[i] = last_index
+    if not roomy:
+        raise IndexError("accept_all: more restarts than `starts` has room for")
     return length, stretches, ignored, steps, restarts
 
 
@@ -349,7 +429,7 @@ cdef int open_window(const estimator *e, const int64_t *c, int64_t start, int64_
     """What the window knows once instant `at` of a stretch that begins at `start` was taken in; -1: refused."""
     cdef int64_t k, first = max(start, at - e.window)
     w[0] = nothing_known(e)
-    if e.kind == WINDOW:
+    if e.kind != CONSTANT:
         for k in range(first, at):
             if not learn(e, w, <int64_t> (<uint64_t> c[k + 1] - <uint64_t> c[k]), 0):
                 return -1
@@ -363,7 +443,7 @@ cdef extern from *:
     typedef struct {
         double z[BLOCK];           /* lateness when the next instant of the chain comes */
         double denominator[BLOCK];
-        int64_t total[BLOCK];      /* the window's sum less `base`, ns */
+        int64_t total[BLOCK];      /* n * (location - pause) less `base`, ns */
         int64_t e[BLOCK];
         uint64_t squares[BLOCK];
         int64_t base, n, most;     /* state j knows min(n + j, most) intervals */
@@ -390,7 +470,7 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
     cdef uint64_t bits, after
     cdef u128 shifted
     b.n = n
-    b.most = e.window if e.kind == WINDOW else n
+    b.most = e.window if e.kind != CONSTANT else n
     b.base = 0
     if e.kind == CONSTANT:
         for j in range(count):
@@ -399,7 +479,8 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
             b.z[j] = <double> (c[i + j + 1] - c[i + j]) / e.scale
         return count
     # 2^19: see window_block_fits. The last two conditions keep the numerator and what learn() guards in bounds.
-    if n == e.window and n <= (1 << 19) and e.pause < (1LL << 33) and (w.sum // n + (1LL << 32)) * n < SUM_LIMIT:
+    if (e.kind == WINDOW and n == e.window and n <= (1 << 19) and e.pause < (1LL << 33)
+            and (w.sum // n + (1LL << 32)) * n < SUM_LIMIT):
         r = w.sum // n
         shifted = w.squares + <u128> n * square(r) - 2 * <u128> r * <u128> w.sum
         bits = window_enter(c + i, n, r, b.e, b.total, b.squares, count)
@@ -411,10 +492,10 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
             b.base = n * r
             return count
     for j in range(count):
-        b.total[j] = w.sum
+        b.total[j] = located(e, w)
         b.denominator[j] = denominator(e, w)
         b.e[j] = <int64_t> (<uint64_t> c[i + j + 1] - <uint64_t> c[i + j])
-        b.z[j] = lateness(e, w.n, w.sum, b.denominator[j], b.e[j])
+        b.z[j] = lateness(e, w.n, b.total[j], b.denominator[j], b.e[j])
         if not learn(e, w, b.e[j],
                      <int64_t> (<uint64_t> c[i + j - w.n + 1] - <uint64_t> c[i + j - w.n]) if w.n == e.window else 0):
             return j
@@ -443,7 +524,7 @@ def levels(Detector detector not None, const int64_t[::1] chain, int64_t start, 
         while 0 <= i < high:
             count = min(<int64_t> BLOCK, high - i)
             done = read_block(e, c, i, count, &w, &b)
-            levels_of(detector.kind, b.z, &out[i + 1], count)
+            levels_of(detector.law, b.z, &out[i + 1], count)
             for j in range(min(count, e.min_samples - b.n)):
                 out[i + 1 + j] = NAN
             i = i + count if done == count else -1 - (i + done)
@@ -452,7 +533,7 @@ def levels(Detector detector not None, const int64_t[::1] chain, int64_t start, 
 
 def states(Detector detector not None, const int64_t[::1] chain, int64_t start, int64_t low, int64_t high,
            int32_t[::1] samples, int64_t[::1] total, double[::1] denominators):
-    """What the estimator knows after each instant k of the chain, low <= k <= high: n, sum and denominator.
+    """What the estimator knows after each instant k of the chain, low <= k <= high: n, located and denominator.
 
     samples[k - low] is negative, -1 - n, where that is too little for a level. Returns as levels does.
     """
@@ -481,7 +562,7 @@ def states(Detector detector not None, const int64_t[::1] chain, int64_t start, 
             i = i + count if done == count else -1 - (i + done)
         if i == high:
             samples[i - low] = <int32_t> (w.n if known(e, w.n) else -1 - w.n)
-            total[i - low] = w.sum
+            total[i - low] = located(e, &w)
             denominators[i - low] = denominator(e, &w)
     return -1 if i >= 0 else -1 - i
 
@@ -501,7 +582,7 @@ def levels_at(Detector detector not None, const int32_t[::1] samples, const int6
                 out[i] = NAN
             else:
                 z = lateness(&detector.e, samples[k], total[k], denominators[k], elapsed[i])
-                out[i] = level_of(detector.kind, z)
+                out[i] = level_of(detector.law, z)
 
 
 def timeouts(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,

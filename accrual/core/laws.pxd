@@ -11,11 +11,16 @@ from libc.stdint cimport int64_t
 cdef extern from "special.h" nogil:
     double normal_level(double z)
     void normal_levels(const double *z, double *out, int64_t n)
+    double logistic_level(double z)
+    void logistic_levels(const double *z, double *out, int64_t n)
+    double exponential_level(double z)
     double ordered_to_double(int64_t key)
 
 cdef enum law:
     LINEAR  # level = z: periods missed, or seconds past the expected arrival
     NORMAL  # level = -log10 of the upper tail of the standard normal law
+    LOGISTIC  # level = -log10 of what Akka takes for that tail
+    EXPONENTIAL  # level = -log10 exp(-z)
 
 # The ordered integers of the largest and the smallest finite double.
 cdef extern from *:
@@ -30,6 +35,10 @@ cdef inline double level_of(law kind, double z) noexcept nogil:
     """The level at z (never NaN)."""
     if kind == LINEAR:
         return z
+    if kind == LOGISTIC:
+        return logistic_level(z)
+    if kind == EXPONENTIAL:
+        return exponential_level(z)
     return normal_level(z)
 
 
@@ -39,6 +48,11 @@ cdef inline void levels_of(law kind, const double *z, double *out, int64_t n) no
     if kind == LINEAR:
         for i in range(n):
             out[i] = z[i]
+    elif kind == LOGISTIC:
+        logistic_levels(z, out, n)
+    elif kind == EXPONENTIAL:
+        for i in range(n):
+            out[i] = exponential_level(z[i])
     else:
         normal_levels(z, out, n)
 
