@@ -1,5 +1,6 @@
 """Heartbeat failure detection that you can measure, embed and learn from."""
 
+from accrual import presets
 from accrual._version import __version__
 from accrual.detectors import DETECTORS, FixedTimeout, PhiExponential, PhiLogistic, PhiNormal
 from accrual.monitor import Monitor
@@ -26,6 +27,7 @@ __all__ = [
     "import_trace",
     "levels",
     "load",
+    "presets",
     "qos",
     "read_trace",
     "replay",

@@ -272,16 +272,18 @@ static void normal_levels(const double *restrict z, double *restrict out, int64_
  * -8 .. 0      20000    5.4e-14   1.8e-14
  *  0 .. 8      20000    3.8e-14   4.7e-15
  *  8 .. 1e6    20000    1.0e-15   1.1e-16  */
-#define LOGISTIC_LAST 0x1p340 /* about 2e102: the cube of z stays finite */
+#define LOGISTIC_LAST 0x1p1010 /* what v is cut to, about 1e304: from z = 2e102 on the level rises no more */
 
-ACCRUAL_INLINE double logistic_argument(double z) {
-    z = z < LOGISTIC_LAST ? z : LOGISTIC_LAST;
-    z = z > -LOGISTIC_LAST ? z : -LOGISTIC_LAST;
-    return z * (1.5976 / 8 + (0.070566 / 8) * (z * z));
+ACCRUAL_INLINE double logistic_argument(double z) { return z * (1.5976 / 8 + (0.070566 / 8) * (z * z)); }
+
+ACCRUAL_INLINE void logistic_arguments_body(const double *restrict z, double *restrict v, int64_t n) {
+    for (int64_t i = 0; i < n; i++) v[i] = logistic_argument(z[i]);
 }
+TIERED_BODY(void, logistic_arguments, (const double *restrict z, double *restrict v, int64_t n), (z, v, n))
 
 ACCRUAL_INLINE double logistic_far_level(double v) {
-    double level = v * (8 * LOG10_E), edge = logistic_cells[512][0]; /* as for the normal level */
+    double level = (v < LOGISTIC_LAST ? v : LOGISTIC_LAST) * (8 * LOG10_E);
+    double edge = logistic_cells[512][0]; /* as for the normal level */
     return level < edge ? edge : level;
 }
 
@@ -296,7 +298,7 @@ static void logistic_levels(const double *restrict z, double *restrict out, int6
     double v[256];
     for (int64_t start = 0; start < n; start += 256) {
         int64_t count = n - start < 256 ? n - start : 256;
-        for (int64_t i = 0; i < count; i++) v[i] = logistic_argument(z[start + i]);
+        logistic_arguments(z + start, v, count);
         if (near_levels(logistic_cells, v, out + start, count))
             for (int64_t i = 0; i < count; i++)
                 if (v[i] > CELL_EDGE) out[start + i] = logistic_far_level(v[i]);
