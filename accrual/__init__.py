@@ -2,7 +2,7 @@
 
 from accrual import presets
 from accrual._version import __version__
-from accrual.detectors import DETECTORS, FixedTimeout, PhiExponential, PhiLogistic, PhiNormal
+from accrual.detectors import DETECTORS, FixedTimeout, PhiExponential, PhiLogistic, PhiNormal, PhiStudent
 from accrual.monitor import Monitor
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
@@ -17,6 +17,7 @@ __all__ = [
     "PhiExponential",
     "PhiLogistic",
     "PhiNormal",
+    "PhiStudent",
     "QoS",
     "Replay",
     "Trace",

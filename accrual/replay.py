@@ -6,6 +6,7 @@ No polling: what a detector says between two heartbeats follows from the state a
 from __future__ import annotations
 
 import itertools
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -269,13 +270,21 @@ class Replay:
         engine.levels_at(self.detector.compiled, *self.states, state, np.maximum(arrivals[1:] - last, 0), out[1:])
         return out
 
+    def reached(self, threshold: float) -> NDArray[np.float64]:
+        """For each instant of the chain: the lateness at which the level reaches the threshold; NaN where unknown."""
+        if math.isnan(threshold):
+            raise ValueError("threshold must be a number, got nan")
+        z = np.empty(len(self.samples))
+        engine.reached(self.detector.compiled, self.samples, threshold, z)
+        return z
+
     def deadlines(self, threshold: float) -> NDArray[np.int64]:
         """After each heartbeat: the first ns at which the level reaches the threshold if none follows.
 
         ``accrual.replay.NEVER`` where there is none or the level is unknown. int64, shape (n,) [ns].
         """
         timeout = np.empty(len(self.samples), np.int64)
-        engine.timeouts(self.detector.compiled, *self.states, self.detector.compiled.inverse(threshold), timeout)
+        engine.timeouts(self.detector.compiled, *self.states, self.reached(threshold), timeout)
         last = self.trace.arrivals
         if self.chain.state is not None and self.chain.latest is not None:
             timeout, last = timeout[self.chain.state], last[self.chain.latest]
@@ -287,7 +296,6 @@ class Replay:
 
         As many as ``accrual.qos(..., skip=0)`` counts.
         """
-        z = self.detector.compiled.inverse(threshold)
         chosen = slice(None) if self.chain.accepted is None else self.chain.accepted
         arrivals, deadlines = self.trace.arrivals[chosen], self.deadlines(threshold)[chosen]
         state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[chosen]
@@ -295,7 +303,8 @@ class Replay:
         engine.latenesses(self.detector.compiled, *self.states, state[:-1], np.maximum(np.diff(arrivals), 0), before)
         after = np.empty(len(arrivals))
         engine.latenesses(self.detector.compiled, *self.states, state, np.zeros_like(arrivals), after)
-        late, stays = before > z, after > z
+        z = self.reached(threshold)[state]
+        late, stays = before > z[:-1], after > z
         goes_on = late[:-1] & stays[1:-1]  # suspected before a heartbeat inside the trace, and still after it
         begins, ends = late.copy(), late.copy()
         begins[1:] &= ~goes_on

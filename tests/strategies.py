@@ -35,6 +35,13 @@ DETECTORS = {
         first_interval=_firsts,
         prior_weight=st.sampled_from([0.0, 5.0, 0.3]),
     ),
+    "phi-student": st.builds(
+        ac.PhiStudent,
+        window=st.integers(3, 12),
+        min_samples=st.integers(2, 3),
+        min_deviation=_deviations,
+        pause=_pauses,
+    ),
 }
 """A strategy for each detector of the registry, by its name."""
 

@@ -223,7 +223,7 @@ def test_reasons_are_of_cases():
     assert set(DIFFERS) | set(NORMAL_DIFFERS) <= {case["id"] for case in CASES}
 
 
-# ---- what ports get wrong ---------------------------------------------------------------------------------------------
+# ---- what ports get wrong --------------------------------------------------------------------------------------------
 
 
 def test_a_pause_of_five_minutes_does_not_poison_the_window():

@@ -13,6 +13,7 @@ EXAMPLES = {
     "fixed-timeout": ac.FixedTimeout(period=0.2),
     "phi-normal": ac.PhiNormal(window=20, min_deviation=0.01),
     "phi-logistic": ac.PhiLogistic(window=20, pause=0.1, first_interval=0.1, learn_below=8),
+    "phi-student": ac.PhiStudent(window=20, pause=0.1),
     "phi-exponential": ac.PhiExponential(window=20, max_interval=10, first_interval=5, prior_weight=5),
 }
 

@@ -12,6 +12,7 @@ from scipy import stats
 from strategies import detectors, traces
 
 import accrual as ac
+from accrual.core import engine
 
 MS = 1_000_000
 SEED = 1992
@@ -50,6 +51,8 @@ def figures(found):
 def test_every_field_is_what_the_definitions_say(trace, detector, threshold):
     expected = oracle.qos(trace, detector, threshold)
     assume(expected.heartbeats and expected.observed)
+    # Student's detector waits for years after two intervals; where it is scored, 208 days are the longest wait.
+    assume(max(expected.detection_times, default=0) < engine.SCORED_LIMIT)
     # Recurrence is measured along observed time; the oracle's raw instants differ where the clock went back.
     found = fields(ac.qos(trace, detector, threshold))
     expected = figures(expected)
@@ -150,6 +153,28 @@ def test_upper_bound_of_the_mistake_rate():
     assert three.mistake_rate_upper[1] * three.observed[1] == 3.0
     assert three.mistake_rate[1] == 0
     assert np.isnan([three.mistake_duration[1], three.mistake_recurrence[1], three.good_period[1]]).all()
+
+
+@pytest.mark.parametrize("threshold", [1, 2, 3])
+def test_an_estimated_mean_promises_too_much(threshold):
+    """Exponential intervals and their own mean: the share of mistakes is (1 + Phi ln 10 / n)^-n, and not 10^-Phi."""
+    n, count = 20, 400_000
+    arrivals = np.cumsum(np.random.default_rng(SEED).exponential(100 * MS, count).round().astype(np.int64))
+    found = ac.qos(arrivals, ac.PhiExponential(window=n), threshold, skip=n).mistakes
+    scored = count - 1 - n
+    p = (1 + threshold * math.log(10) / n) ** -n
+    # Neighbouring windows share all but one interval, so mistakes come in clusters: the error is wider than Poisson's.
+    assert found / scored == pytest.approx(p, abs=6 * math.sqrt(p / scored))
+
+
+@pytest.mark.parametrize("n", [5, 20, 100])
+@pytest.mark.parametrize("threshold", [1, 2, 3])
+def test_student_keeps_its_promise(n, threshold):
+    """theory.md 5.1: with mean and deviation estimated from n intervals the share of mistakes is 10^-Phi at any n."""
+    count = 400_000
+    found = ac.qos(normal_arrivals(count), ac.PhiStudent(window=n), threshold, skip=n).mistakes
+    scored, p = count - 1 - n, 10.0**-threshold
+    assert found / scored == pytest.approx(p, abs=6 * math.sqrt(p / scored))
 
 
 # ---- one pass, threads, forms ---------------------------------------------------------------------------------------

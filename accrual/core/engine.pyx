@@ -11,9 +11,10 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from accrual.core.estimators cimport (
-    CONSTANT, FIXED_BITS, FIXED_LIMIT, MEAN, SUM_LIMIT, WINDOW, denominator, estimator, first_elapsed, known,
-    lateness, learn, located, location_fixed, nothing_known, square, sums, u128, welcome)
-from accrual.core.laws cimport EXPONENTIAL, LINEAR, LOGISTIC, NORMAL, inverse_of, law as law_kind, level_of, levels_of
+    CONSTANT, FIXED_BITS, FIXED_LIMIT, MEAN, PREDICTION, SUM_LIMIT, WINDOW, denominator, estimator, first_elapsed,
+    known, lateness, learn, located, location_fixed, nothing_known, square, sums, u128, welcome, widening)
+from accrual.core.laws cimport (
+    EXPONENTIAL, LINEAR, LOGISTIC, NORMAL, STUDENT, inverse_of, law as law_kind, level_of, levels_of)
 
 cdef extern from "window.h" nogil:
     const int BLOCK, TIER_BASE, TIER_V3, TIER_V4
@@ -24,11 +25,12 @@ cdef extern from "window.h" nogil:
     uint64_t running_sum(uint64_t *x, uint64_t start, int64_t count)
     bint window_block_fits(u128 squares, uint64_t bits, int64_t count)
     void window_read(const int64_t *e, const int64_t *total, const uint64_t *squares, double n, int64_t pause,
-                     double floor_n, double *z, double *denominator, int64_t count)
+                     double widening, double floor_n, double *z, double *denominator, int64_t count)
 
 TIERS = {"base": TIER_BASE, "v3": TIER_V3, "v4": TIER_V4}
-LAWS = {"linear": LINEAR, "normal": NORMAL, "logistic": LOGISTIC, "exponential": EXPONENTIAL}
-ESTIMATORS = {"constant": CONSTANT, "window": WINDOW, "mean": MEAN}
+LAWS = {"linear": LINEAR, "normal": NORMAL, "logistic": LOGISTIC, "exponential": EXPONENTIAL,
+        "student": STUDENT}
+ESTIMATORS = {"constant": CONSTANT, "window": WINDOW, "prediction": PREDICTION, "mean": MEAN}
 NEVER = INT64_MAX
 INSTANT_LIMIT = SUM_LIMIT
 accrual_tier = best_tier()
@@ -94,7 +96,7 @@ cdef class Detector:
         for k in range(self.e.seeds):
             self.e.seed[k] = seeds[k]
         self.e.longest = longest
-        self.e.z_unlearned = inverse_of(self.law, unlearned)
+        self.e.z_unlearned = inverse_of(self.law, unlearned, 1)
         self.e.squares_limit = ~(<u128> 0) // <u128> (window if window else 1)
 
     def __reduce__(self):
@@ -128,17 +130,33 @@ cdef class Detector:
         """Whether what is learned of a trace are its intervals, all of them and nothing else."""
         return self.e.seeds == 0 and self.e.longest == INT64_MAX and self.e.z_unlearned == INFINITY
 
-    def level(self, double z):
-        """The law's level at normalised lateness z."""
+    @property
+    def asks(self):
+        """Whether the law asks for degrees of freedom, so that a threshold's lateness depends on n."""
+        return self.law == STUDENT
+
+    cdef double z_at(self, double threshold, int64_t n) noexcept nogil:
+        """The lateness that belongs to a threshold where n intervals are known."""
+        return inverse_of(self.law, threshold, max(n - 1, 1))
+
+    def level(self, double z, int64_t df=0):
+        """The law's level at normalised lateness z; with df degrees of freedom where the law asks for them."""
+        self.check(df)
         if z != z:
             return NAN
-        return level_of(self.law, z)
+        return level_of(self.law, z, df)
 
-    def inverse(self, double level):
+    def inverse(self, double level, int64_t df=0):
         """The smallest z whose level is >= level; -inf when every z's is, inf when none is."""
+        self.check(df)
         if level != level:
             raise ValueError("threshold must be a number, got nan")
-        return inverse_of(self.law, level)
+        return inverse_of(self.law, level, df)
+
+    cdef int check(self, int64_t df) except -1:
+        if self.law == STUDENT and not 1 <= df <= 1 << 24:
+            raise ValueError(f"df must be 1 to 16777216 for Student's law, got {df}")
+        return 0
 
 
 def _detector(parameters):
@@ -200,6 +218,7 @@ cdef class Peer:
     cdef readonly Detector compiled
     cdef object clock
     cdef double _threshold, z  # z: the lateness at which the level reaches the threshold
+    cdef int64_t z_n           # where the law asks for degrees of freedom: the n that z belongs to, -1 for none
     cdef peer_order order
     cdef sums w
     cdef int64_t *ring
@@ -231,8 +250,24 @@ cdef class Peer:
 
     @threshold.setter
     def threshold(self, double threshold):
-        self.z = self.compiled.inverse(threshold)
+        if threshold != threshold:
+            raise ValueError("threshold must be a number, got nan")
         self._threshold = threshold
+        self.z_n = -1
+
+    cdef double reached(self, threshold) except? -1:
+        """The lateness at which the level reaches a threshold, the peer's own for None."""
+        cdef int64_t n = self.w.n if self.compiled.law == STUDENT else 0
+        cdef double other
+        if threshold is None:
+            if self.z_n != n:
+                self.z = self.compiled.z_at(self._threshold, n)
+                self.z_n = n
+            return self.z
+        other = threshold
+        if other != other:
+            raise ValueError("threshold must be a number, got nan")
+        return self.compiled.z_at(other, n)
 
     cdef int64_t instant(self, now) except? -1:
         cdef int64_t t
@@ -307,17 +342,17 @@ cdef class Peer:
         cdef int64_t t = self.instant(now)
         if self.unknown():
             return NAN
-        return level_of(self.compiled.law, self.lateness_at(t))
+        return level_of(self.compiled.law, self.lateness_at(t), self.w.n - 1)
 
     def suspected(self, now=None, threshold=None):
         """Whether the level at `now` (ns) is at or above the threshold; an unknown level is not."""
         cdef int64_t t = self.instant(now)
-        cdef double z = self.z if threshold is None else self.compiled.inverse(threshold)
+        cdef double z = self.reached(threshold)
         return not self.unknown() and self.lateness_at(t) >= z
 
     def deadline(self, threshold=None):
         """The first ns at which the peer will be suspected if it stays silent; None where there is none."""
-        cdef double z = self.z if threshold is None else self.compiled.inverse(threshold)
+        cdef double z = self.reached(threshold)
         cdef estimator *e = &self.compiled.e
         cdef int64_t elapsed
         if self.unknown():
@@ -479,14 +514,15 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
             b.z[j] = <double> (c[i + j + 1] - c[i + j]) / e.scale
         return count
     # 2^19: see window_block_fits. The last two conditions keep the numerator and what learn() guards in bounds.
-    if (e.kind == WINDOW and n == e.window and n <= (1 << 19) and e.pause < (1LL << 33)
+    if (e.kind != MEAN and n == e.window and n <= (1 << 19) and e.pause < (1LL << 33)
             and (w.sum // n + (1LL << 32)) * n < SUM_LIMIT):
         r = w.sum // n
         shifted = w.squares + <u128> n * square(r) - 2 * <u128> r * <u128> w.sum
         bits = window_enter(c + i, n, r, b.e, b.total, b.squares, count)
         if window_block_fits(shifted, bits, count):
             after = running_sum(b.squares, <uint64_t> shifted, count)
-            window_read(b.e, b.total, b.squares, <double> n, e.pause, <double> n * e.floor, b.z, b.denominator, count)
+            window_read(b.e, b.total, b.squares, <double> n, e.pause, widening(e, n),
+                        <double> n * e.floor, b.z, b.denominator, count)
             w.sum = <int64_t> (<uint64_t> c[i + count] - <uint64_t> c[i + count - n])
             w.squares = <u128> after + 2 * <u128> r * <u128> w.sum - <u128> n * square(r)
             b.base = n * r
@@ -524,7 +560,7 @@ def levels(Detector detector not None, const int64_t[::1] chain, int64_t start, 
         while 0 <= i < high:
             count = min(<int64_t> BLOCK, high - i)
             done = read_block(e, c, i, count, &w, &b)
-            levels_of(detector.law, b.z, &out[i + 1], count)
+            levels_of(detector.law, b.z, &out[i + 1], count, b.n - 1, b.most - 1)
             for j in range(min(count, e.min_samples - b.n)):
                 out[i + 1 + j] = NAN
             i = i + count if done == count else -1 - (i + done)
@@ -582,20 +618,35 @@ def levels_at(Detector detector not None, const int32_t[::1] samples, const int6
                 out[i] = NAN
             else:
                 z = lateness(&detector.e, samples[k], total[k], denominators[k], elapsed[i])
-                out[i] = level_of(detector.law, z)
+                out[i] = level_of(detector.law, z, samples[k] - 1)
+
+
+def reached(Detector detector not None, const int32_t[::1] samples, double threshold, double[::1] out):
+    """out[k]: the lateness at which the level reaches the threshold in state k; NaN where unknown."""
+    cdef Py_ssize_t k, n = out.shape[0]
+    cdef int64_t known_n = -1
+    cdef double z = NAN
+    if samples.shape[0] != n:
+        raise IndexError("reached: arrays of different lengths")
+    with nogil:
+        for k in range(n):
+            if samples[k] >= 0 and (known_n < 0 or detector.law == STUDENT and samples[k] != known_n):
+                known_n = samples[k]
+                z = detector.z_at(threshold, known_n)
+            out[k] = z if samples[k] >= 0 else NAN
 
 
 def timeouts(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,
-             const double[::1] denominators, double z, int64_t[::1] out):
-    """out[k]: the first whole ns after the last heartbeat at which the lateness reaches z in state k, or NEVER."""
+             const double[::1] denominators, const double[::1] z, int64_t[::1] out):
+    """out[k]: the first whole ns after the last heartbeat at which the lateness is z[k] in state k, or NEVER."""
     cdef Py_ssize_t k, n = out.shape[0]
-    if not samples.shape[0] == total.shape[0] == denominators.shape[0] == n:
+    if not samples.shape[0] == total.shape[0] == denominators.shape[0] == z.shape[0] == n:
         raise IndexError("timeouts: arrays of different lengths")
     with nogil:
         for k in range(n):
             out[k] = INT64_MAX
             if samples[k] >= 0:
-                out[k] = first_elapsed(&detector.e, samples[k], total[k], denominators[k], z)
+                out[k] = first_elapsed(&detector.e, samples[k], total[k], denominators[k], z[k])
 
 
 def latenesses(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,

@@ -24,6 +24,7 @@ cdef extern from "window.h" nogil:
 cdef enum estimator_kind:
     CONSTANT  # location 0, a scale that is given
     WINDOW    # location mean + pause, scale the deviation with divisor n
+    PREDICTION  # the same, but the deviation of the next interval from the mean: s (1 + 1/n)^(1/2), s with n - 1
     MEAN      # location 0, scale the mean, smoothed by `weight` intervals that add up to `prior`
 
 ctypedef struct estimator:  # parameters; they never change
@@ -93,7 +94,12 @@ cdef inline bint known(const estimator *e, int64_t n) noexcept nogil:
 
 cdef inline int64_t located(const estimator *e, const sums *w) noexcept nogil:
     """n * (location - pause) in ns."""
-    return w.sum if e.kind == WINDOW else 0
+    return 0 if e.kind == MEAN else w.sum
+
+
+cdef inline double widening(const estimator *e, int64_t n) noexcept nogil:
+    """What the population deviation of n intervals is to be multiplied by."""
+    return sqrt((n + 1.0) / (n - 1.0)) if e.kind == PREDICTION and n > 1 else 1.0
 
 
 cdef inline double denominator(const estimator *e, const sums *w) noexcept nogil:
@@ -104,7 +110,7 @@ cdef inline double denominator(const estimator *e, const sums *w) noexcept nogil
     if e.kind == MEAN:
         width = (w.sum + e.prior) * (n / (n + e.weight))
     else:
-        width = sqrt(exact_spread(w.n, w.sum, w.squares))
+        width = sqrt(exact_spread(w.n, w.sum, w.squares)) * widening(e, w.n)
     return width if width > n * e.floor else n * e.floor
 
 

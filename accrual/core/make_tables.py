@@ -8,13 +8,15 @@ Levels, -log10 of an upper tail, as polynomials:
   eight doubles is one cache line; interpolation at Chebyshev nodes is within a hair of the best polynomial.
   The normal law's v is z itself, the logistic law's is x / 8 with x = z (1.5976 + 0.070566 z^2).
 * far tail of the normal law: for z > 8, level * ln 10 = z^2/2 + ln z + P(1/z^2), degree 9.
+
+Student's law takes the coefficients of (s / (1 - e^-s))^(1/2).
 """
 
 from pathlib import Path
 
 import mpmath as mp
 
-CELL, EDGE, DEGREE, FAR_DEGREE = 32, 8, 7, 9
+CELL, EDGE, DEGREE, FAR_DEGREE, STUDENT_TERMS = 32, 8, 7, 9, 22
 LN10 = mp.log(10)
 
 
@@ -65,6 +67,15 @@ def far_row():
     return in_w
 
 
+def student_series():
+    """The coefficients of (s / (1 - e^-s))^(1/2): the series of (1 - e^-s) / s to the power -1/2, by Miller's rule."""
+    base = [mp.mpf(-1) ** n / mp.factorial(n + 1) for n in range(STUDENT_TERMS + 1)]
+    series = [mp.mpf(1)]
+    for n in range(1, STUDENT_TERMS + 1):
+        series.append(sum((mp.mpf(k) / 2 - n) * base[k] * series[n - k] for k in range(1, n + 1)) / n)
+    return series
+
+
 def header():
     """The text of ``special_tables.h``."""
     with mp.workdps(60):
@@ -84,6 +95,8 @@ def header():
             f"{cells(normal_level)}"
             f"static const double normal_far[{FAR_DEGREE + 1}] = {row(far_row())};\n"
             f"{cells(logistic_level)}"
+            f"#define STUDENT_TERMS {STUDENT_TERMS}\n"
+            f"static const double student_series[STUDENT_TERMS + 1] = {row(student_series())};\n"
         )
 
 

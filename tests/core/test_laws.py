@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +15,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracle import mp
+from scipy import stats
 
 from accrual.core import engine
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "accrual" / "core"
-LINEAR, NORMAL, LOGISTIC, EXPONENTIAL = (
-    engine.Detector(law=law) for law in ("linear", "normal", "logistic", "exponential")
+LINEAR, NORMAL, LOGISTIC, EXPONENTIAL, STUDENT = (
+    engine.Detector(law=law) for law in ("linear", "normal", "logistic", "exponential", "student")
 )
 
 
@@ -51,10 +53,27 @@ class Law(NamedTuple):
     edge: float  # where the near form meets the far one
 
 
+class Student(NamedTuple):
+    """Student's law, compiled, with given degrees of freedom."""
+
+    df: int
+
+    def level(self, z):
+        return STUDENT.level(z, self.df)
+
+    def inverse(self, level):
+        return STUDENT.inverse(level, self.df)
+
+
+DEGREES = [1, 2, 3, 4, 9, 28, 29, 30, 31, 99, 999, 10**5, 2**24]
 CURVED = {
     "normal": Law(NORMAL, oracle.normal_level, "normal_far_level", -8.0, 8.0),
     "logistic": Law(LOGISTIC, oracle.logistic_level, "logistic_argument", -8.0, 8.9),
     "exponential": Law(EXPONENTIAL, oracle.exponential_level, "exponential_level", 0.0, 1.0),
+    **{
+        f"student-{df}": Law(Student(df), partial(oracle.student_level, df=df), "student_grid", -8.0, 8.0)
+        for df in DEGREES
+    },
 }
 
 
@@ -65,7 +84,7 @@ def law(request):
 
 @pytest.mark.parametrize(
     ("name", "low", "high", "trials", "peak", "rms"),
-    [(name, *row) for name, law in CURVED.items() for row in stated_accuracy(law.function)],
+    [(name, *row) for name, law in CURVED.items() if "student" not in name for row in stated_accuracy(law.function)],
 )
 def test_accuracy_is_as_stated(name, low, high, trials, peak, rms):
     rng = np.random.default_rng(20041018)
@@ -79,7 +98,56 @@ def test_accuracy_is_as_stated(name, low, high, trials, peak, rms):
 
 
 def test_every_law_is_tested_here():
-    assert set(CURVED) | {"linear"} == set(engine.LAWS)
+    assert {name.split("-")[0] for name in CURVED} | {"linear"} == set(engine.LAWS)
+
+
+@pytest.mark.parametrize(("low", "high", "trials", "peak", "rms"), stated_accuracy("student_scaled_tail"))
+def test_student_accuracy_is_as_stated(low, high, trials, peak, rms):
+    rng = np.random.default_rng(1908)
+    trials = int(trials) // 10
+    points = np.exp(rng.uniform(math.log(low), math.log(high), trials)) if low > 0 else rng.uniform(low, high, trials)
+    degrees = np.floor(np.exp(rng.uniform(0, math.log(2**24), trials))).astype(int)
+    pairs = zip(points.tolist(), degrees.tolist(), strict=True)
+    errors = np.array([float(STUDENT.level(z, df) / oracle.student_level(mp.mpf(z), df) - 1) for z, df in pairs])
+    print(f"student {low:g} .. {high:g}: peak {abs(errors).max():.2g}, rms {np.sqrt(np.mean(errors**2)):.2g}")
+    assert abs(errors).max() <= peak < 1e-13
+    assert np.sqrt(np.mean(errors**2)) <= rms * 1.1
+
+
+@pytest.mark.parametrize("df", [1, 2, 4, 7, 19, 100, 5000])
+@pytest.mark.parametrize("z", [-7.5, -1.0, 0.0, 1e-9, 1.7, 6.0, 30.0])
+def test_student_against_scipy(df, z):
+    assert STUDENT.level(z, df) == pytest.approx(-stats.t.logsf(z, df) / math.log(10), rel=1e-9)
+
+
+@pytest.mark.parametrize(("n", "deviations"), [(20, 9.42), (100, 6.14), (1000, 5.66)])
+def test_student_price(n, deviations):
+    """theory.md 5.1: what a Phi of 8 costs, in deviations s."""
+    assert STUDENT.inverse(8, n - 1) * math.sqrt(1 + 1 / n) == pytest.approx(deviations, abs=6e-3)
+
+
+@pytest.mark.parametrize("df", [0, -1, 2**24 + 1])
+def test_degrees_of_freedom_that_are_none(df):
+    with pytest.raises(ValueError, match="df must be 1 to 16777216 for Student's law, got "):
+        STUDENT.level(1.0, df)
+    with pytest.raises(ValueError, match="df must be 1 to 16777216 for Student's law, got "):
+        STUDENT.inverse(1.0, df)
+
+
+@given(st.integers(1, 2**24) | st.integers(1, 40), st.floats(-9, 9) | st.floats(9, 1e6) | st.floats(-1e300, 1e300))
+def test_student_never_falls_step_by_step_of_its_grid(df, z):
+    step = max(abs(z), 1.0) * 2.0**-48
+    levels = [STUDENT.level(z + k * step, df) for k in range(-60, 61)]
+    assert levels == sorted(levels)
+
+
+@pytest.mark.parametrize("df", DEGREES)
+def test_student_never_falls_where_its_ways_meet(df):
+    """From the near way to the far one, at 0, and from binade to binade of the grid."""
+    for z in [math.sqrt(df * (math.e - 1)), 0.0, *(s * 2.0**k for s in (-1, 1) for k in range(-1, 24))]:
+        step = max(abs(z), 1.0) * 2.0**-47
+        levels = [STUDENT.level(z + k * step, df) for k in range(-60, 61)]
+        assert levels == sorted(levels), z
 
 
 @pytest.mark.parametrize(("name", "table"), [("normal", "level"), ("logistic", "logistic")])
@@ -91,7 +159,7 @@ def test_golden(name, table):
             assert CURVED[name].compiled.level(row["z"]) == pytest.approx(float(row["level"]), rel=1e-13), row["z"]
 
 
-def test_finite_and_flat_beyond_the_domain(law):
+def test_finite_beyond_the_domain(law):
     level = law.compiled.level
     assert level(-1e300) == level(-1e3) >= 0
     assert math.isfinite(level(1.7e308))
@@ -120,6 +188,7 @@ def test_levels_never_fall_from_cell_to_cell_of_the_grid(name):
 @given(st.sampled_from([*CURVED]), st.floats(1e-15, 1e290))
 def test_inverse_is_the_first_z_that_reaches_the_level(name, level):
     compiled = CURVED[name].compiled
+    assume(compiled.level(-8.0) < level < compiled.level(1.7e308))  # Student's stops at 10^150 deviations
     z = compiled.inverse(level)
     assert compiled.level(z) >= level > compiled.level(math.nextafter(z, -math.inf))
 
