@@ -143,7 +143,7 @@ def student_inverse(level, df):
     while student_level(mp.sinh(high), df) < level:
         high *= 2
     rest = lambda s: mp.log(student_level(mp.sinh(s), df) / level)  # noqa: E731
-    return mp.sinh(mp.findroot(rest, (low, high), solver="anderson", tol=mp.mpf(10) ** -60))
+    return mp.sinh(mp.findroot(rest, (low, high), solver="anderson", tol=mp.mpf(10) ** -50))
 
 
 # One peer

@@ -129,6 +129,11 @@ def test_equal_bits_on_every_tier_and_build(tier):
         found[f"levels {window}"] = digest(ac.levels(arrivals, replayed.detector))
         found[f"deadlines {window}"] = digest(replayed.deadlines(8.0))
         np.testing.assert_array_equal(replayed.levels, ac.levels(arrivals, replayed.detector))
+    for detector in (ac.PhiLogistic(window=100), ac.PhiExponential(window=100), ac.PhiStudent(window=100)):
+        replayed = ac.replay(arrivals[:8000], detector)
+        found[f"levels {detector}"] = digest(replayed.levels)
+        found[f"deadlines {detector}"] = digest(replayed.deadlines(8.0))
+        np.testing.assert_array_equal(replayed.levels, ac.levels(arrivals[:8000], detector))
     assert found == json.loads((Path(__file__).parents[1] / "golden" / "bits.json").read_text()), tier
 
 
