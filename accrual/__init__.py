@@ -3,8 +3,9 @@
 import importlib
 from types import ModuleType
 
+from accrual import presets
 from accrual._version import __version__
-from accrual.detectors import DETECTORS, FixedTimeout, PhiNormal
+from accrual.detectors import DETECTORS, FixedTimeout, PhiExponential, PhiLogistic, PhiNormal, PhiStudent
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
@@ -19,7 +20,10 @@ __all__ = [
     "ManualClock",
     "Mistakes",
     "Monitor",
+    "PhiExponential",
+    "PhiLogistic",
     "PhiNormal",
+    "PhiStudent",
     "QoS",
     "Replay",
     "State",
@@ -31,6 +35,7 @@ __all__ = [
     "import_trace",
     "levels",
     "load",
+    "presets",
     "qos",
     "read_trace",
     "replay",

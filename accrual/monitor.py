@@ -485,7 +485,7 @@ class Bank:
 
     def _allocate(self, peers: int) -> tuple[NDArray[Any], ...]:
         """Accounts, sequence numbers, epochs and rings of peers that were never heard: zeros that nobody touches."""
-        window = self.detector.memory
+        window = self.detector.compiled.window
         try:
             return (
                 np.zeros(peers, engine.ACCOUNT),
@@ -739,7 +739,7 @@ class Bank:
         accounts, sequences, epochs, _ = bank._arrays
         for column in (accounts, sequences, epochs):
             file.read_into(column)
-        if (accounts["slot"] > written.memory).any():
+        if (accounts["slot"] > written.compiled.window).any():
             raise ValueError("an account is damaged")
         for ring, kept in bank._pieces(bank._arrays):
             intervals = np.empty(np.count_nonzero(kept), np.int64)

@@ -16,6 +16,17 @@ from accrual.monitor import MAGIC
 from accrual.replay import NEVER
 
 MS = 1_000_000
+EXAMPLES = [
+    ac.FixedTimeout(period=0.1),
+    ac.PhiNormal(window=3),
+    ac.PhiLogistic(window=3, first_interval=0.1, learn_below=5),
+    ac.PhiExponential(window=1, first_interval=0.2, max_interval=0.15, prior_weight=2),
+    ac.PhiStudent(window=5),
+]
+
+
+def test_an_example_of_every_detector_is_here():
+    assert {detector.name for detector in EXAMPLES} == set(ac.DETECTORS)
 
 
 def bank(peers=5, window=3, threshold=1.0, **more):
@@ -173,7 +184,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("names", [None, ["a", "b", "ü\n", "d", ""]])
-@pytest.mark.parametrize("detector", [ac.PhiNormal(window=3), ac.FixedTimeout(period=0.1), ac.PhiNormal(window=1000)])
+@pytest.mark.parametrize("detector", [*EXAMPLES, ac.PhiNormal(window=1000)], ids=str)
 def test_a_bank_comes_back_from_its_file_and_goes_on_alike(path, detector, names):
     b = ac.Bank(detector, peers=5, threshold=2.5, names=names)
     for i in range(50):

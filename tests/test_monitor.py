@@ -308,7 +308,16 @@ def lives(draw):
     return beats, draw(st.sets(st.integers(0, now + 60), max_size=20)) | {now + 60}
 
 
-detectors = st.sampled_from([ac.FixedTimeout(period=4e-9), ac.PhiNormal(window=3), ac.PhiNormal(window=9, pause=2e-9)])
+detectors = st.sampled_from(
+    [
+        ac.FixedTimeout(period=4e-9),
+        ac.PhiNormal(window=3),
+        ac.PhiNormal(window=9, pause=2e-9),
+        ac.PhiLogistic(window=4, first_interval=4e-9, learn_below=2),
+        ac.PhiExponential(window=3, max_interval=9e-9, first_interval=4e-9, prior_weight=2),
+        ac.PhiStudent(window=5),
+    ]
+)
 
 
 @given(lives(), detectors, st.sampled_from([0.0, 1.0, 2.5]), st.integers(0, 30), st.integers(0, 30) | st.none())
@@ -505,6 +514,37 @@ def test_another_detector_learns_what_the_window_holds():
     assert m.deadline() == m.last + 1
 
 
+def test_another_detector_begins_with_its_first_interval_where_the_window_holds_none():
+    logistic = ac.PhiLogistic(window=10, first_interval=1)
+    m, fresh = ac.Monitor(ac.FixedTimeout(period=1), threshold=1), ac.Monitor(logistic, threshold=1)
+    m.heartbeat(now=0)
+    fresh.heartbeat(now=0)
+    m.detector = logistic
+    assert (m.samples, m.deadline()) == (2, fresh.deadline())
+    narrow = ac.Monitor(ac.PhiExponential(window=1, first_interval=1), threshold=1)  # a ring of one interval
+    narrow.heartbeat(now=0)
+    narrow.detector = logistic
+    narrow.heartbeat(now=5, epoch=1)
+    narrow.heartbeat(now=0, epoch=2)
+    assert (narrow.samples, narrow.deadline()) == (2, fresh.deadline())
+    assert ac.Monitor.restore(m.snapshot()).deadline() == ac.Monitor.restore(narrow.snapshot()).deadline()
+
+
+def test_students_threshold_moves_with_the_number_of_intervals():
+    """The lateness that belongs to it depends on n: on the way up, after a restart, and at a threshold of its own."""
+    m = ac.Monitor(ac.PhiStudent(window=4), threshold=2)
+    beats = [(0, 0), (10, 0), (25, 0), (31, 0), (44, 0), (52, 0), (60, 1), (71, 1), (80, 1), (94, 1)]
+    for now, epoch in beats:
+        m.heartbeat(now=now, epoch=epoch)
+        if m.deadline() is not None:
+            for threshold in (None, 1.0, 3.0):
+                by, least = m.deadline(threshold), 2.0 if threshold is None else threshold
+                assert m.level(now=by) >= least > m.level(now=by - 1)
+                assert m.suspected(now=by, threshold=threshold)
+                assert not m.suspected(now=by - 1, threshold=threshold)
+            assert m.state(now=m.deadline()) is SUSPECTED
+
+
 # ---- snapshots ------------------------------------------------------------------------------------------------------
 
 settings = st.fixed_dictionaries(
@@ -530,7 +570,7 @@ def feed(m, events, now=0):
 
 
 @given(
-    st.sampled_from([ac.FixedTimeout(period=1e-8), ac.PhiNormal(window=3), ac.PhiNormal(window=90)]),
+    detectors | st.just(ac.PhiNormal(window=90)) | st.just(ac.PhiExponential(window=1, first_interval=1e-9)),
     settings,
     events,
     events,

@@ -7,6 +7,7 @@ from typing_extensions import disjoint_base
 
 TIERS: Final[dict[str, int]]
 LAWS: Final[dict[str, int]]
+ESTIMATORS: Final[dict[str, int]]
 VERDICT: Final[dict[str, int]]
 ACCOUNT: Final[list[tuple[str, str]]]
 NEVER: Final[int]
@@ -26,20 +27,34 @@ class Detector:
         self,
         *,
         law: str,
+        kind: str = "constant",
         window: int = 0,
         min_samples: int = 0,
         pause: int = 0,
         floor: float = 1.0,
-        scale: float = 0.0,
+        scale: float = 1.0,
+        weight: float = 0.0,
+        prior: float = 0.0,
+        seeds: tuple[int, ...] = (),
+        longest: int = ...,
+        unlearned: float = ...,
     ) -> None: ...
     @property
-    def parameters(self) -> tuple[Any, ...]: ...
+    def parameters(self) -> dict[str, Any]: ...
     @property
-    def memory(self) -> int: ...
+    def window(self) -> int: ...
+    @property
+    def seeds(self) -> int: ...
+    @property
+    def memory(self) -> int | None: ...
+    @property
+    def plain(self) -> bool: ...
     @property
     def min_samples(self) -> int: ...
-    def level(self, z: float) -> float: ...
-    def inverse(self, level: float) -> float: ...
+    @property
+    def asks(self) -> bool: ...
+    def level(self, z: float, df: int = 0) -> float: ...
+    def inverse(self, level: float, df: int = 0) -> float: ...
 
 @disjoint_base
 class Peer:
@@ -134,6 +149,7 @@ def every_heartbeat_counts(
     arrivals: NDArray[int64], sequence: NDArray[int64] | None, epoch: NDArray[int64] | None
 ) -> bool: ...
 def accept_all(
+    detector: Detector,
     arrivals: NDArray[int64],
     sequence: NDArray[int64] | None,
     epoch: NDArray[int64] | None,
@@ -173,12 +189,13 @@ def latenesses(
     elapsed: NDArray[int64],
     out: NDArray[float64],
 ) -> None: ...
+def reached(detector: Detector, samples: NDArray[int32], threshold: float, out: NDArray[float64]) -> None: ...
 def timeouts(
     detector: Detector,
     samples: NDArray[int32],
     total: NDArray[int64],
     denominators: NDArray[float64],
-    z: float,
+    z: NDArray[float64],
     out: NDArray[int64],
 ) -> None: ...
 def fixed_points(

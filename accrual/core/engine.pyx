@@ -5,6 +5,7 @@ Nothing here knows a clock, a file or a detector's name. Instants and durations 
 """
 
 from cpython.number cimport PyNumber_Index
+from cython cimport final
 from libc.math cimport INFINITY, NAN, llrint, sqrt
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
@@ -13,9 +14,11 @@ from libc.string cimport memcpy, memset
 from numbers import Real
 
 from accrual.core.estimators cimport (
-    CONSTANT, FIXED_BITS, FIXED_LIMIT, SUM_LIMIT, WINDOW, denominator, estimator, exact_spread, first_elapsed, known,
-    lateness, learn, location_fixed, nothing_known, square, sums, u128)
-from accrual.core.laws cimport LINEAR, NORMAL, inverse_of, law as law_kind, level_of, levels_of
+    CONSTANT, FIXED_BITS, FIXED_LIMIT, MEAN, MOST_SEEDS, PREDICTION, SUM_LIMIT, WINDOW, denominator, estimator,
+    exact_spread, first_elapsed, known, lateness, learn, located, location_fixed, nothing_known, square, sums, u128,
+    welcome, widening)
+from accrual.core.laws cimport (
+    EXPONENTIAL, LINEAR, LOGISTIC, NORMAL, STUDENT, inverse_of, law as law_kind, level_of, levels_of)
 
 cdef extern from "window.h" nogil:
     const int BLOCK, TIER_BASE, TIER_V3, TIER_V4
@@ -26,7 +29,7 @@ cdef extern from "window.h" nogil:
     uint64_t running_sum(uint64_t *x, uint64_t start, int64_t count)
     bint window_block_fits(u128 squares, uint64_t bits, int64_t count)
     void window_read(const int64_t *e, const int64_t *total, const uint64_t *squares, double n, int64_t pause,
-                     double floor_n, double *z, double *denominator, int64_t count)
+                     double widening, double floor_n, double *z, double *denominator, int64_t count)
     ctypedef struct fixed_sums:
         int64_t location, scale
     fixed_sums window_fixed(const int64_t *total, const double *denominator, double n, double unit, int64_t *location,
@@ -34,7 +37,9 @@ cdef extern from "window.h" nogil:
     int64_t indices_above(const double *z, double bound, int32_t *index, int64_t count)
 
 TIERS = {"base": TIER_BASE, "v3": TIER_V3, "v4": TIER_V4}
-LAWS = {"linear": LINEAR, "normal": NORMAL}
+LAWS = {"linear": LINEAR, "normal": NORMAL, "logistic": LOGISTIC, "exponential": EXPONENTIAL,
+        "student": STUDENT}
+ESTIMATORS = {"constant": CONSTANT, "window": WINDOW, "prediction": PREDICTION, "mean": MEAN}
 NEVER = INT64_MAX
 INSTANT_LIMIT = SUM_LIMIT
 accrual_tier = best_tier()
@@ -56,52 +61,116 @@ def tier(name=None):
 # ---- a detector, compiled -------------------------------------------------------------------------------------------
 
 cdef class Detector:
-    """An estimator's parameters and a law. Immutable; checked by accrual.detectors, which makes it."""
+    """An estimator's parameters and a law. Immutable; checked by accrual.detectors, which makes it.
+
+    Parameters
+    ----------
+    law, kind : str
+        Keys of LAWS and ESTIMATORS.
+    window, min_samples : int
+        Intervals that count at most, and below which there is no level.
+    pause : int [ns]
+    floor, scale : float [ns]
+        The smallest scale (1 ns at least), and that of a constant.
+    weight, prior : float, float [ns]
+        Intervals that a mean counts besides the window's, and their sum.
+    seeds : tuple of up to two int [ns]
+        Samples that the first heartbeat brings.
+    longest : int [ns], unlearned : float
+        Longer intervals are not learned, nor those at whose end the level was `unlearned` or more.
+    """
 
     cdef estimator e
-    cdef law_kind kind
-    cdef readonly tuple parameters
+    cdef law_kind law
+    cdef readonly dict parameters
 
-    def __cinit__(self, *, str law, int64_t window=0, int64_t min_samples=0, int64_t pause=0, double floor=1.0,
-                  double scale=0.0):
-        self.parameters = (law, window, min_samples, pause, floor, scale)
-        self.kind = LAWS[law]
-        self.e.kind = WINDOW if window else CONSTANT
+    def __cinit__(self, *, str law, str kind="constant", int64_t window=0, int64_t min_samples=0,
+                  int64_t pause=0, double floor=1.0, double scale=1.0, double weight=0.0, double prior=0.0,
+                  tuple seeds=(), int64_t longest=INT64_MAX, double unlearned=INFINITY):
+        cdef int64_t k
+        self.parameters = dict(
+            law=law, kind=kind, window=window, min_samples=min_samples, pause=pause, floor=floor, scale=scale,
+            weight=weight, prior=prior, seeds=seeds, longest=longest, unlearned=unlearned)
+        self.law = LAWS[law]
+        self.e.kind = ESTIMATORS[kind]
+        if len(seeds) > MOST_SEEDS or (self.e.kind == CONSTANT) != (window == 0):
+            raise ValueError("Detector: at most two seeds, and a window for all estimators but the constant one")
         self.e.window = window
         self.e.min_samples = min_samples
         self.e.pause = pause
         self.e.floor = floor if floor > 1 else 1
         self.e.scale = scale if scale > 1 else 1
+        self.e.weight, self.e.prior = weight, prior
+        self.e.seeds = len(seeds)
+        for k in range(self.e.seeds):
+            self.e.seed[k] = seeds[k]
+        self.e.longest = longest
+        self.e.z_unlearned = inverse_of(self.law, unlearned, 1)
         self.e.squares_limit = ~(<u128> 0) // <u128> (window if window else 1)
 
     def __reduce__(self):
-        return _detector, self.parameters
+        return _detector, (self.parameters,)
+
+    @property
+    def window(self):
+        """How many intervals count at most."""
+        return self.e.window
+
+    @property
+    def seeds(self):
+        """How many samples the first heartbeat brings."""
+        return self.e.seeds
 
     @property
     def memory(self):
-        """How many intervals back a level can depend on."""
-        return self.e.window
+        """How many intervals back a level can depend on; None where there is no bound.
+
+        Whether an interval is learned may depend on the level, and so on whether all those before it were.
+        """
+        return self.e.window if self.e.z_unlearned == INFINITY else None
 
     @property
     def min_samples(self):
         """How many intervals must be known before there is a level."""
         return self.e.min_samples
 
-    def level(self, double z):
-        """The law's level at normalised lateness z."""
+    @property
+    def plain(self):
+        """Whether what is learned of a trace are its intervals, all of them and nothing else."""
+        return self.e.seeds == 0 and self.e.longest == INT64_MAX and self.e.z_unlearned == INFINITY
+
+    @property
+    def asks(self):
+        """Whether the law asks for degrees of freedom, so that a threshold's lateness depends on n."""
+        return self.law == STUDENT
+
+    @final
+    cdef double z_at(self, double threshold, int64_t n) noexcept nogil:
+        """The lateness that belongs to a threshold where n intervals are known."""
+        return inverse_of(self.law, threshold, max(n - 1, 1))
+
+    def level(self, double z, int64_t df=0):
+        """The law's level at normalised lateness z; with df degrees of freedom where the law asks for them."""
+        self.check(df)
         if z != z:
             return NAN
-        return level_of(self.kind, z)
+        return level_of(self.law, z, df)
 
-    def inverse(self, double level):
+    def inverse(self, double level, int64_t df=0):
         """The smallest z whose level is >= level; -inf when every z's is, inf when none is."""
+        self.check(df)
         if level != level:
             raise ValueError("threshold must be a number, got nan")
-        return inverse_of(self.kind, level)
+        return inverse_of(self.law, level, df)
+
+    cdef int check(self, int64_t df) except -1:
+        if self.law == STUDENT and not 1 <= df <= 1 << 24:
+            raise ValueError(f"df must be 1 to 16777216 for Student's law, got {df}")
+        return 0
 
 
-def _detector(law, window, min_samples, pause, floor, scale):
-    return Detector(law=law, window=window, min_samples=min_samples, pause=pause, floor=floor, scale=scale)
+def _detector(parameters):
+    return Detector(**parameters)
 
 
 cdef Detector NO_DETECTOR = Detector(law="linear")
@@ -115,7 +184,7 @@ cdef enum verdict:
     STEP       # the clock went back: counts, closes no interval
     RESTART    # another epoch: counts, everything learned is void
     IGNORED    # late, duplicate or reordered: changes nothing
-    UNLEARNED  # closes an interval that the window's sums cannot hold (take_in alone says so)
+    UNLEARNED  # closes an interval that is not learned (take_in alone says so)
     VERDICTS
 
 ctypedef struct peer_order:  # what decides that
@@ -223,16 +292,24 @@ cdef inline bint remember(const estimator *e, sums *w, int64_t *ring, int64_t *s
     return True
 
 
+cdef inline void begin(const estimator *e, sums *w, int64_t *ring, int64_t *slot) noexcept nogil:
+    """Know only what a first heartbeat brings; there is room for MOST_SEEDS, or the window if that is less."""
+    cdef int64_t k
+    w[0] = nothing_known(e)
+    slot[0] = 0
+    for k in range(e.seeds):
+        remember(e, w, ring, slot, e.seed[k])
+
+
 cdef inline verdict take_in(const estimator *e, peer_order *p, sums *w, int64_t *ring, int64_t *slot, int64_t now,
                             bint numbered, int64_t sequence, bint dated, int64_t epoch) noexcept nogil:
     """A heartbeat, whole: does it count, and what does the window learn from it?"""
     cdef int64_t last = p.last
     cdef verdict v = accept(p, now, numbered, sequence, dated, epoch)
-    if v == RESTART:
-        w[0] = nothing_known(e)
-        slot[0] = 0
-    elif v == COUNTS and e.kind == WINDOW:
-        return v if remember(e, w, ring, slot, now - last) else UNLEARNED
+    if v == COUNTS and e.kind != CONSTANT:
+        return v if welcome(e, w, now - last) and remember(e, w, ring, slot, now - last) else UNLEARNED
+    if v == FIRST or v == RESTART:
+        begin(e, w, ring, slot)
     return v
 
 
@@ -244,8 +321,15 @@ cdef inline int64_t silence(int64_t last, int64_t now) noexcept nogil:
 cdef inline int64_t deadline_of(const estimator *e, const sums *w, double n_scale, int64_t last,
                                 double z) noexcept nogil:
     """The first ns at which the lateness reaches z; INT64_MAX where there is none. The level must be known."""
-    cdef int64_t elapsed = first_elapsed(e, w.n, w.sum, n_scale, z)
+    cdef int64_t elapsed = first_elapsed(e, w.n, located(e, w), n_scale, z)
     return INT64_MAX if elapsed > INT64_MAX - 1 - max(last, 0) else last + elapsed
+
+
+cdef double threshold_level(value) except? -1:
+    cdef double level = real(value, "threshold")
+    if level != level:
+        raise ValueError("threshold must be a number, got nan")
+    return level
 
 
 # ---- one peer -------------------------------------------------------------------------------------------------------
@@ -290,6 +374,7 @@ cdef class Peer:
     cdef readonly Detector compiled
     cdef readonly object clock, detector  # detector: what `compiled` was made from; here, so that both change at once
     cdef double _threshold, z  # z: the lateness at which the level reaches the threshold
+    cdef int64_t z_n           # where the law asks for degrees of freedom: the n that z belongs to, -1 for none
     cdef peer_order order
     cdef sums w
     cdef int64_t *ring
@@ -307,7 +392,7 @@ cdef class Peer:
 
     def __cinit__(self, *args, **kwargs):
         self.compiled = NO_DETECTOR  # never None, whatever a subclass forgets: methods read it without a check
-        self.unknown_after = -1
+        self.z_n = self.unknown_after = -1
         self._listeners = []
         self.seen = NOT_SEEN
         self.noticed = self.told = INT64_MIN
@@ -317,6 +402,7 @@ cdef class Peer:
         cdef Detector compiled = detector.compiled
         cdef tuple _former = (self.compiled, self.detector, self.clock)  # kept till the end: see Rule 1
         self.compiled, self.detector, self.clock = compiled, detector, clock
+        self.z_n = -1
         self.stable_after = stable_after
         self.unknown_after = unknown_after
         self.forget()
@@ -345,10 +431,21 @@ cdef class Peer:
 
     @threshold.setter
     def threshold(self, threshold):
-        cdef double level = real(threshold, "threshold"), z = self.compiled.inverse(level)
-        self.z = z
-        self._threshold = level
+        self._threshold = threshold_level(threshold)
+        self.z_n = -1
         self.changed_by_hand()
+
+    cdef double reached(self) noexcept:
+        """The lateness at which the level reaches the threshold."""
+        cdef int64_t n = self.w.n if self.compiled.law == STUDENT else 0
+        if self.z_n != n:
+            self.z = self.compiled.z_at(self._threshold, n)
+            self.z_n = n
+        return self.z
+
+    cdef double reaches(self, threshold) except? -1:
+        """The same for another threshold, or the peer's own for None."""
+        return self.reached() if threshold is None else self.compiled.z_at(threshold_level(threshold), self.w.n)
 
     def expect(self, by):
         """Suspect the peer from `by` (ns) on, if no level is known by then; nothing where one is known already.
@@ -364,10 +461,11 @@ cdef class Peer:
         return instant(self.clock() if now is None else now, "now")
 
     cdef int make_room(self) except -1:
-        """Let the ring hold one interval more; it grows by doubling up to the window."""
+        """Let the ring hold one interval more, or all seeds; it grows by doubling up to the window."""
         cdef int64_t *larger
-        cdef int64_t room = min(self.compiled.e.window, max(64, 2 * self.room))
-        if self.slot == self.room < room:
+        cdef int64_t window = self.compiled.e.window, room
+        if self.room < min(window, max(self.slot + 1, <int64_t> MOST_SEEDS)):
+            room = min(window, max(64, 2 * self.room))
             larger = <int64_t *> realloc(self.ring, <size_t> room * sizeof(int64_t))
             if larger is NULL:
                 raise MemoryError
@@ -405,7 +503,7 @@ cdef class Peer:
         cdef int64_t due
         if not (self._listeners or self.stable_after):
             return <bint> self.take_in(t, numbered, number, dated, boot)
-        late = self.suspected_at(t, self.z)
+        late = self.suspected_at(t, self.reached())
         if self._listeners and t >= self.noticed:
             self.notice(t)
         accepted = self.take_in(t, numbered, number, dated, boot)
@@ -433,10 +531,10 @@ cdef class Peer:
 
     cdef double lateness_at(self, int64_t now) noexcept:
         cdef estimator *e = &self.compiled.e
-        return lateness(e, self.w.n, self.w.sum, denominator(e, &self.w), silence(self.order.last, now))
+        return lateness(e, self.w.n, located(e, &self.w), denominator(e, &self.w), silence(self.order.last, now))
 
     cdef double level_at(self, int64_t t) noexcept:
-        return NAN if self.unknown() else level_of(self.compiled.kind, self.lateness_at(t))
+        return NAN if self.unknown() else level_of(self.compiled.law, self.lateness_at(t), self.w.n - 1)
 
     cdef bint suspected_at(self, int64_t t, double z) noexcept:
         return t >= self.expected if self.unknown() else self.lateness_at(t) >= z
@@ -449,7 +547,7 @@ cdef class Peer:
         return deadline_of(e, &self.w, denominator(e, &self.w), self.order.last, z)
 
     cdef peer_state state_at(self, int64_t t) noexcept:
-        if self.suspected_at(t, self.z):
+        if self.suspected_at(t, self.reached()):
             return SUSPECTED
         if self.unknown():
             return UNKNOWN
@@ -458,8 +556,8 @@ cdef class Peer:
     cdef int64_t silence_ends(self, peer_state state) noexcept:
         """When the state gives way to AFTER_SILENCE[state] by itself; INT64_MAX: never."""
         if state != SUSPECTED:
-            return self.deadline_at(self.z) if self.unknown() == (state == UNKNOWN) else INT64_MAX
-        if self.held_until == INT64_MIN or self.unknown() or self.held_until >= self.deadline_at(self.z):
+            return self.deadline_at(self.reached()) if self.unknown() == (state == UNKNOWN) else INT64_MAX
+        if self.held_until == INT64_MIN or self.unknown() or self.held_until >= self.deadline_at(self.reached()):
             return INT64_MAX
         return self.held_until
 
@@ -470,12 +568,12 @@ cdef class Peer:
     def suspected(self, now=None, threshold=None):
         """Whether the level at `now` (ns) is at or above the threshold, or a peer without a level is overdue."""
         cdef int64_t t = self.instant(now)
-        cdef double z = self.z if threshold is None else self.compiled.inverse(real(threshold, "threshold"))
+        cdef double z = self.reaches(threshold)
         return self.suspected_at(t, z)
 
     def deadline(self, threshold=None):
         """The first ns at which the peer will be suspected if it stays silent; None where there is none."""
-        cdef double z = self.z if threshold is None else self.compiled.inverse(real(threshold, "threshold"))
+        cdef double z = self.reaches(threshold)
         return optional(self.deadline_at(z), INT64_MAX)
 
     @property
@@ -486,7 +584,7 @@ cdef class Peer:
     @property
     def samples(self):
         """How many intervals the window holds."""
-        return self.w.n if self.compiled.e.kind == WINDOW else 0
+        return self.w.n if self.compiled.e.kind != CONSTANT else 0
 
     # The transitions
 
@@ -605,7 +703,7 @@ cdef class Peer:
         """The window's intervals, oldest first, in memory that the caller frees."""
         cdef int64_t newer
         cdef int64_t *copy
-        n[0] = self.w.n if self.compiled.e.kind == WINDOW else 0
+        n[0] = self.w.n if self.compiled.e.kind != CONSTANT else 0
         copy = <int64_t *> malloc(<size_t> max(1, n[0]) * sizeof(int64_t))
         if copy is NULL:
             raise MemoryError
@@ -616,13 +714,17 @@ cdef class Peer:
         return copy
 
     cdef int relearn(self, const int64_t *intervals, int64_t n) except -1:
-        """Know these intervals, oldest first, and no others."""
+        """Know these intervals, oldest first, and no others; where there are none, what a first heartbeat brings."""
+        cdef estimator *e = &self.compiled.e
         cdef int64_t i
-        self.w = nothing_known(&self.compiled.e)
+        self.w = nothing_known(e)
         self.slot = 0
-        for i in range(n if self.compiled.e.kind == WINDOW else 0):
+        if n == 0 and self.order.heard:
             self.make_room()
-            if not remember(&self.compiled.e, &self.w, self.ring, &self.slot, intervals[i]):
+            begin(e, &self.w, self.ring, &self.slot)
+        for i in range(n if e.kind != CONSTANT else 0):
+            self.make_room()
+            if not remember(e, &self.w, self.ring, &self.slot, intervals[i]):
                 self.count.unlearned += 1
         return 0
 
@@ -633,7 +735,7 @@ cdef class Peer:
         cdef int64_t n
         cdef int64_t *intervals = self.intervals(&n)
         self.compiled, self.detector = compiled, detector
-        self.z = inverse_of(compiled.kind, self._threshold)
+        self.z_n = -1
         try:
             self.relearn(intervals, n)
         finally:
@@ -785,6 +887,7 @@ cdef enum:
     RING_AHEAD = 12
     # Learned, then read, then given deadlines, so many at a time: short loops overlap (19 ns a heartbeat against 25).
     BATCH = 32
+    Z_KEPT = 1024
 
 
 cdef inline int64_t samples_of(const estimator *e, const account *a) noexcept nogil:
@@ -793,7 +896,7 @@ cdef inline int64_t samples_of(const estimator *e, const account *a) noexcept no
 
 cdef inline sums sums_of(const estimator *e, const account *a) noexcept nogil:
     cdef sums w = nothing_known(e)
-    if e.kind == WINDOW:
+    if e.kind != CONSTANT:
         w.n = samples_of(e, a)
         w.sum = a.sum
         w.squares = <u128> a.squares_high << 64 | a.squares_low
@@ -815,11 +918,6 @@ cdef inline double denominator_for(const estimator *e, const account *a) noexcep
     return denominator(e, &w)
 
 
-cdef inline int64_t deadline_for(const estimator *e, const account *a, double z) noexcept nogil:
-    cdef sums w = sums_of(e, a)
-    return deadline_of(e, &w, a.denominator, a.last, z) if level_known(e, a) else INT64_MAX
-
-
 cdef class Peers:
     """Many peers' detector, heartbeats in batches. accrual.monitor.Bank is its public face, owns the arrays and locks.
 
@@ -832,7 +930,7 @@ cdef class Peers:
     deadlines : int64 array, shape (peers,)
         Filled here: INT64_MAX where there is none.
     sequences, epochs : int64 arrays, shape (peers,)
-    ring : int64 array, shape (peers, compiled.memory)
+    ring : int64 array, shape (peers, compiled.window)
         Of an account whose window is not full the first `slot` intervals count, else all.
 
     Raises
@@ -842,7 +940,10 @@ cdef class Peers:
     """
 
     cdef readonly Detector compiled
-    cdef double _threshold, z
+    cdef double _threshold
+    # The lateness that belongs to it with n intervals, at n % Z_KEPT (0 for laws that do not ask for n); -1: none yet.
+    cdef double[1024] z
+    cdef int64_t[1024] z_n
     cdef account[::1] accounts
     cdef int64_t[::1] deadlines, sequences, epochs
     cdef int64_t[:, ::1] ring
@@ -863,8 +964,8 @@ cdef class Peers:
         self.accounts, self.deadlines, self.sequences, self.epochs, self.ring = (
             accounts, deadlines, sequences, epochs, ring)
         self.latest = -SUM_LIMIT
-        self._threshold = real(threshold, "threshold")
-        self.z = compiled.inverse(self._threshold)
+        self._threshold = threshold_level(threshold)
+        memset(self.z_n, -1, sizeof(self.z_n))
         with nogil:
             for k in range(n):
                 a = &accounts[k]
@@ -883,7 +984,7 @@ cdef class Peers:
                     break
                 put_down(a, &w)
                 a.denominator = denominator_for(e, a)
-                deadlines[k] = deadline_for(e, a, self.z)
+                deadlines[k] = self.deadline(a)
                 self.latest = max(self.latest, a.last)
         if not good:
             raise ValueError(f"account {k} is none that heartbeats can leave behind")
@@ -896,12 +997,23 @@ cdef class Peers:
     @threshold.setter
     def threshold(self, threshold):
         cdef Py_ssize_t k
-        cdef double level = real(threshold, "threshold"), z = self.compiled.inverse(level)
-        self.z = z
-        self._threshold = level
+        self._threshold = threshold_level(threshold)
+        memset(self.z_n, -1, sizeof(self.z_n))
         with nogil:
             for k in range(self.accounts.shape[0]):
-                self.deadlines[k] = deadline_for(&self.compiled.e, &self.accounts[k], self.z)
+                self.deadlines[k] = self.deadline(&self.accounts[k])
+
+    @final
+    cdef int64_t deadline(self, const account *a) noexcept nogil:
+        cdef const estimator *e = &self.compiled.e
+        cdef sums w = sums_of(e, a)
+        cdef int64_t n = w.n if self.compiled.law == STUDENT else 0, k = n % Z_KEPT
+        if not level_known(e, a):
+            return INT64_MAX
+        if self.z_n[k] != n:
+            self.z[k] = self.compiled.z_at(self._threshold, n)
+            self.z_n[k] = n
+        return deadline_of(e, &w, a.denominator, a.last, self.z[k])
 
     cdef int check(self, const int64_t[:] peers) except -1:
         """Refuse numbers that no peer has."""
@@ -992,7 +1104,7 @@ cdef class Peers:
                 for i in range(low, high):
                     accounts[peers[i]].denominator = denominator_for(&e, accounts + peers[i])
                 for i in range(low, high):
-                    deadlines[peers[i]] = deadline_for(&e, accounts + peers[i], self.z)
+                    deadlines[peers[i]] = self.deadline(accounts + peers[i])
         self.latest = latest
 
     def levels(self, now, double[::1] out not None):
@@ -1002,6 +1114,7 @@ cdef class Peers:
         cdef const estimator *e = &self.compiled.e
         cdef const account *a
         cdef double z[512]
+        cdef sums w
         if out.shape[0] != n:
             raise IndexError("Peers.levels: arrays of different lengths")
         with nogil:
@@ -1012,11 +1125,16 @@ cdef class Peers:
                 for j in range(count):
                     a = &self.accounts[low + j]
                     if level_known(e, a):
-                        z[j] = lateness(e, samples_of(e, a), a.sum, a.denominator, silence(a.last, t))
+                        w = sums_of(e, a)
+                        z[j] = lateness(e, w.n, located(e, &w), a.denominator, silence(a.last, t))
                     else:
                         z[j] = 0
                         unknown += 1
-                levels_of(self.compiled.kind, z, &out[low], count)
+                if self.compiled.law == STUDENT:
+                    for j in range(count):
+                        out[low + j] = level_of(STUDENT, z[j], max(samples_of(e, &self.accounts[low + j]) - 1, 1))
+                else:
+                    levels_of(self.compiled.law, z, &out[low], count, 0, 0)
                 if unknown:
                     for j in range(count):
                         if not level_known(e, &self.accounts[low + j]):
@@ -1064,8 +1182,10 @@ cdef class Peers:
 # ---- one trace ------------------------------------------------------------------------------------------------------
 #
 # A chain is what an estimator sees of a trace: instants whose differences are the learned intervals. Where every
-# heartbeat counts it is the arrivals themselves. After a clock step back the chain goes on with an offset, so that
-# the window slides over the step as if it were not there; a restart begins a new stretch.
+# heartbeat counts and is learned it is the arrivals themselves. After a clock step back, or an interval that is not
+# learned, the chain goes on with an offset, so that the window slides over it as if it were not there; a restart
+# begins a new stretch, and each stretch with the samples that a first heartbeat brings. So whatever a detector
+# refuses to learn, what follows the chain needs to know nothing of it, and may be cut into pieces.
 
 def every_heartbeat_counts(const int64_t[::1] arrivals, const int64_t[::1] sequence, const int64_t[::1] epoch):
     """Whether no heartbeat of the trace is ignored, a clock step or a restart."""
@@ -1083,19 +1203,35 @@ def every_heartbeat_counts(const int64_t[::1] arrivals, const int64_t[::1] seque
     return not bad
 
 
-def accept_all(const int64_t[::1] arrivals, const int64_t[::1] sequence, const int64_t[::1] epoch,
-               int64_t[::1] chain, int64_t[::1] starts, int64_t[::1] state, int64_t[::1] latest):
-    """Sort out which heartbeats count; all arrays are as long as the trace.
+cdef inline void follow(const estimator *e, int64_t *chain, int64_t *length, sums *w, int64_t interval) noexcept nogil:
+    """Continue the chain by a learned interval, and what the window knows where the next is judged by it."""
+    cdef int64_t *c = chain + length[0]  # unsigned: after many steps the offsets may wrap; only differences are used
+    c[0] = <int64_t> (<uint64_t> (c - 1)[0] + <uint64_t> interval)
+    if e.z_unlearned < INFINITY:  # an interval that the sums refuse here they refuse again, with an error, in levels
+        learn(e, w, interval,
+              <int64_t> (<uint64_t> (c - w.n)[0] - <uint64_t> (c - w.n - 1)[0]) if w.n == e.window else 0)
+    length[0] += 1
+
+
+def accept_all(Detector detector not None, const int64_t[::1] arrivals, const int64_t[::1] sequence,
+               const int64_t[::1] epoch, int64_t[::1] chain, int64_t[::1] starts, int64_t[::1] state,
+               int64_t[::1] latest):
+    """Sort out which heartbeats count, and which intervals the detector learns.
 
     Fills `chain` (instants) and `starts` (where in it a stretch begins), of which the returned (instants, stretches)
     are used, and for each heartbeat, once it was taken in: `state`, the index of the last instant of the chain, and
-    `latest`, the index of the last accepted heartbeat. Returns (instants, stretches, ignored, steps, restarts).
+    `latest`, the index of the last accepted heartbeat. `starts` has room for every restart, `chain` for every
+    heartbeat and every stretch's seeds. Returns (instants, stretches, ignored, steps, restarts).
     """
     cdef Py_ssize_t i, n = arrivals.shape[0]
-    cdef int64_t length = 0, stretches = 0, ignored = 0, steps = 0, restarts = 0, last = 0, last_index = 0
+    cdef const estimator *e = &detector.e
+    cdef int64_t length = 0, stretches = 0, ignored = 0, steps = 0, restarts = 0, last = 0, last_index = 0, k
     cdef peer_order p = peer_order(last=0, sequence=0, epoch=0, heard=False, numbered=False, dated=False)
-    cdef bint numbered = sequence is not None, dated = epoch is not None
+    cdef bint numbered = sequence is not None, dated = epoch is not None, roomy = True
+    cdef sums w = nothing_known(e)
     cdef verdict v
+    if not (state.shape[0] == latest.shape[0] == n and chain.shape[0] >= n + e.seeds * starts.shape[0]):
+        raise IndexError("accept_all: arrays of the wrong lengths")
     with nogil:
         for i in range(n):
             v = accept(&p, arrivals[i], numbered, sequence[i] if numbered else 0, dated, epoch[i] if dated else 0)
@@ -1103,21 +1239,30 @@ def accept_all(const int64_t[::1] arrivals, const int64_t[::1] sequence, const i
                 ignored += 1
             else:
                 if v == COUNTS:
-                    # Unsigned: after many steps the offsets may wrap, and only differences are ever used.
-                    chain[length] = <int64_t> (<uint64_t> chain[length - 1] + <uint64_t> (arrivals[i] - last))
-                    length += 1
+                    if welcome(e, &w, arrivals[i] - last):
+                        follow(e, &chain[0], &length, &w, arrivals[i] - last)
                 elif v == STEP:
                     steps += 1
                 else:
                     restarts += v == RESTART
+                    roomy = stretches < starts.shape[0]
+                    if not roomy:
+                        break
                     starts[stretches] = length
                     stretches += 1
+                    w = nothing_known(e)
                     chain[length] = arrivals[i]
+                    for k in range(e.seeds):
+                        chain[length] -= e.seed[k]
                     length += 1
+                    for k in range(e.seeds):
+                        follow(e, &chain[0], &length, &w, e.seed[k])
                 last = arrivals[i]
                 last_index = i
             state[i] = length - 1
             latest[i] = last_index
+    if not roomy:
+        raise IndexError("accept_all: more restarts than `starts` has room for")
     return length, stretches, ignored, steps, restarts
 
 
@@ -1125,7 +1270,7 @@ cdef int open_window(const estimator *e, const int64_t *c, int64_t start, int64_
     """What the window knows once instant `at` of a stretch that begins at `start` was taken in; -1: refused."""
     cdef int64_t k, first = max(start, at - e.window)
     w[0] = nothing_known(e)
-    if e.kind == WINDOW:
+    if e.kind != CONSTANT:
         for k in range(first, at):
             if not learn(e, w, <int64_t> (<uint64_t> c[k + 1] - <uint64_t> c[k]), 0):
                 return -1
@@ -1139,7 +1284,7 @@ cdef extern from *:
     typedef struct {
         double z[BLOCK];           /* lateness when the next instant of the chain comes */
         double denominator[BLOCK];
-        int64_t total[BLOCK];      /* the window's sum less `base`, ns */
+        int64_t total[BLOCK];      /* n * (location - pause) less `base`, ns */
         int64_t e[BLOCK];
         uint64_t squares[BLOCK];
         int32_t index[BLOCK];
@@ -1170,7 +1315,7 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
     cdef uint64_t bits, after
     cdef u128 shifted
     b.n = n
-    b.most = e.window if e.kind == WINDOW else n
+    b.most = e.window if e.kind != CONSTANT else n
     b.base = 0
     b.fits = False
     if e.kind == CONSTANT:
@@ -1180,23 +1325,25 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
             b.z[j] = <double> (c[i + j + 1] - c[i + j]) / e.scale
         return count
     # 2^19: see window_block_fits. The last two conditions keep the numerator and what learn() guards in bounds.
-    if n == e.window and n <= (1 << 19) and e.pause < (1LL << 33) and (w.sum // n + (1LL << 32)) * n < SUM_LIMIT:
+    if (e.kind != MEAN and n == e.window and n <= (1 << 19) and e.pause < (1LL << 33)
+            and (w.sum // n + (1LL << 32)) * n < SUM_LIMIT):
         r = w.sum // n
         shifted = w.squares + <u128> n * square(r) - 2 * <u128> r * <u128> w.sum
         bits = window_enter(c + i, n, r, b.e, b.total, b.squares, count)
         if window_block_fits(shifted, bits, count):
             after = running_sum(b.squares, <uint64_t> shifted, count)
-            window_read(b.e, b.total, b.squares, <double> n, e.pause, <double> n * e.floor, b.z, b.denominator, count)
+            window_read(b.e, b.total, b.squares, <double> n, e.pause, widening(e, n),
+                        <double> n * e.floor, b.z, b.denominator, count)
             w.sum = <int64_t> (<uint64_t> c[i + count] - <uint64_t> c[i + count - n])
             w.squares = <u128> after + 2 * <u128> r * <u128> w.sum - <u128> n * square(r)
             b.base = n * r
             b.fits = True
             return count
     for j in range(count):
-        b.total[j] = w.sum
+        b.total[j] = located(e, w)
         b.denominator[j] = denominator(e, w)
         b.e[j] = <int64_t> (<uint64_t> c[i + j + 1] - <uint64_t> c[i + j])
-        b.z[j] = lateness(e, w.n, w.sum, b.denominator[j], b.e[j])
+        b.z[j] = lateness(e, w.n, b.total[j], b.denominator[j], b.e[j])
         if not learn(e, w, b.e[j],
                      <int64_t> (<uint64_t> c[i + j - w.n + 1] - <uint64_t> c[i + j - w.n]) if w.n == e.window else 0):
             return j
@@ -1225,7 +1372,7 @@ def levels(Detector detector not None, const int64_t[::1] chain, int64_t start, 
         while 0 <= i < high:
             count = min(<int64_t> BLOCK, high - i)
             done = read_block(e, c, i, count, &w, &b)
-            levels_of(detector.kind, b.z, &out[i + 1], count)
+            levels_of(detector.law, b.z, &out[i + 1], count, b.n - 1, b.most - 1)
             for j in range(min(count, e.min_samples - b.n)):
                 out[i + 1 + j] = NAN
             i = i + count if done == count else -1 - (i + done)
@@ -1234,7 +1381,7 @@ def levels(Detector detector not None, const int64_t[::1] chain, int64_t start, 
 
 def states(Detector detector not None, const int64_t[::1] chain, int64_t start, int64_t low, int64_t high,
            int32_t[::1] samples, int64_t[::1] total, double[::1] denominators):
-    """What the estimator knows after each instant k of the chain, low <= k <= high: n, sum and denominator.
+    """What the estimator knows after each instant k of the chain, low <= k <= high: n, located and denominator.
 
     samples[k - low] is negative, -1 - n, where that is too little for a level. Returns as levels does.
     """
@@ -1263,7 +1410,7 @@ def states(Detector detector not None, const int64_t[::1] chain, int64_t start, 
             i = i + count if done == count else -1 - (i + done)
         if i == high:
             samples[i - low] = <int32_t> (w.n if known(e, w.n) else -1 - w.n)
-            total[i - low] = w.sum
+            total[i - low] = located(e, &w)
             denominators[i - low] = denominator(e, &w)
     return -1 if i >= 0 else -1 - i
 
@@ -1283,20 +1430,35 @@ def levels_at(Detector detector not None, const int32_t[::1] samples, const int6
                 out[i] = NAN
             else:
                 z = lateness(&detector.e, samples[k], total[k], denominators[k], elapsed[i])
-                out[i] = level_of(detector.kind, z)
+                out[i] = level_of(detector.law, z, samples[k] - 1)
+
+
+def reached(Detector detector not None, const int32_t[::1] samples, double threshold, double[::1] out):
+    """out[k]: the lateness at which the level reaches the threshold in state k; NaN where unknown."""
+    cdef Py_ssize_t k, n = out.shape[0]
+    cdef int64_t known_n = -1
+    cdef double z = NAN
+    if samples.shape[0] != n:
+        raise IndexError("reached: arrays of different lengths")
+    with nogil:
+        for k in range(n):
+            if samples[k] >= 0 and (known_n < 0 or detector.law == STUDENT and samples[k] != known_n):
+                known_n = samples[k]
+                z = detector.z_at(threshold, known_n)
+            out[k] = z if samples[k] >= 0 else NAN
 
 
 def timeouts(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,
-             const double[::1] denominators, double z, int64_t[::1] out):
-    """out[k]: the first whole ns after the last heartbeat at which the lateness reaches z in state k, or NEVER."""
+             const double[::1] denominators, const double[::1] z, int64_t[::1] out):
+    """out[k]: the first whole ns after the last heartbeat at which the lateness is z[k] in state k, or NEVER."""
     cdef Py_ssize_t k, n = out.shape[0]
-    if not samples.shape[0] == total.shape[0] == denominators.shape[0] == n:
+    if not samples.shape[0] == total.shape[0] == denominators.shape[0] == z.shape[0] == n:
         raise IndexError("timeouts: arrays of different lengths")
     with nogil:
         for k in range(n):
             out[k] = INT64_MAX
             if samples[k] >= 0:
-                out[k] = first_elapsed(&detector.e, samples[k], total[k], denominators[k], z)
+                out[k] = first_elapsed(&detector.e, samples[k], total[k], denominators[k], z[k])
 
 
 def latenesses(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,

@@ -124,13 +124,13 @@ ACCRUAL_INLINE double block_spread(uint64_t squares, int64_t sum, double n) {
     return high * 0x1p32 + low;
 }
 
-/* z and the denominator max(sqrt(N), n * floor) of each heartbeat of a block that fits. */
+/* z and the denominator max(sqrt(N) * widening, n * floor) of each heartbeat of a block that fits. */
 ACCRUAL_INLINE void window_read_body(const int64_t *restrict e, const int64_t *restrict sum,
-                                     const uint64_t *restrict squares, double n, int64_t pause, double floor_n,
-                                     double *restrict z, double *restrict denominator, int64_t count) {
+                                     const uint64_t *restrict squares, double n, int64_t pause, double widening,
+                                     double floor_n, double *restrict z, double *restrict denominator, int64_t count) {
     for (int64_t j = 0; j < count; j++) {
         double numerator = n * small_to_double(e[j] - pause) - small_to_double(sum[j]);
-        double deviation = sqrt(block_spread(squares[j], sum[j], n));
+        double deviation = sqrt(block_spread(squares[j], sum[j], n)) * widening;
         double d = deviation > floor_n ? deviation : floor_n;
         denominator[j] = d;
         z[j] = numerator / d;
@@ -138,8 +138,9 @@ ACCRUAL_INLINE void window_read_body(const int64_t *restrict e, const int64_t *r
 }
 TIERED_BODY(void, window_read,
             (const int64_t *restrict e, const int64_t *restrict sum, const uint64_t *restrict squares, double n,
-             int64_t pause, double floor_n, double *restrict z, double *restrict denominator, int64_t count),
-            (e, sum, squares, n, pause, floor_n, z, denominator, count))
+             int64_t pause, double widening, double floor_n, double *restrict z, double *restrict denominator,
+             int64_t count),
+            (e, sum, squares, n, pause, widening, floor_n, z, denominator, count))
 
 /* Location (less what all share: 2^bits * (r + pause)) and scale of each heartbeat of a block that fits, in units of
  * 2^-bits ns; the first rounded down like exact_mean_fixed, the second to nearest like llrint. Gives their sums.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import DETECTORS, detectors, traces
 
 import accrual as ac
 from accrual.core import engine
@@ -43,29 +44,11 @@ def test_an_unknown_tier_is_refused():
 # ---- streaming == trace --------------------------------------------------------------------------------------------
 
 steps = st.integers(0, 10**9) | st.sampled_from([0, 1, 10**8, 2**32, 3600 * 10**9]) | st.integers(-(10**10), -1)
-detectors = st.one_of(
-    st.builds(ac.FixedTimeout, period=st.sampled_from([1e-9, 0.1, 1 / 3, 60.0])),
-    st.builds(
-        ac.PhiNormal,
-        window=st.integers(2, 40),
-        min_samples=st.integers(1, 2),
-        min_deviation=st.sampled_from([0.0, 1e-6, 0.1]),
-        pause=st.sampled_from([0.0, 1e-9, 2.5]),
-    ),
-)
+any_trace = traces(steps)
 
 
-@st.composite
-def traces(draw):
-    """Losses, duplicates, reorderings, backward clock, huge gaps, restarts."""
-    arrivals = np.cumsum(draw(st.lists(steps, min_size=1, max_size=80)))
-    n = len(arrivals)
-    sequence = epoch = None
-    if draw(st.booleans()):
-        sequence = np.cumsum(draw(st.lists(st.sampled_from([1, 1, 1, 2, 5, 0, -3]), min_size=n, max_size=n)))
-    if draw(st.booleans()):
-        epoch = np.cumsum(draw(st.lists(st.sampled_from([0] * 9 + [1]), min_size=n, max_size=n)))
-    return ac.Trace(arrivals, sequence=sequence, epoch=epoch)
+def test_every_detector_of_the_registry_is_drawn():
+    assert set(DETECTORS) == set(ac.DETECTORS)
 
 
 def one_at_a_time(trace, detector, threshold):
@@ -84,7 +67,7 @@ def one_at_a_time(trace, detector, threshold):
     return levels, deadlines, monitor
 
 
-@given(traces(), detectors, st.sampled_from([1e-20, 0.1, 1.0, 3.0, 8.0, 300.0]))
+@given(any_trace, detectors, st.sampled_from([1e-20, 0.1, 1.0, 3.0, 8.0, 300.0]))
 def test_one_at_a_time_equals_the_whole_trace(trace, detector, threshold):
     levels, deadlines, monitor = one_at_a_time(trace, detector, threshold)
     replayed = ac.replay(trace, detector)
@@ -96,7 +79,7 @@ def test_one_at_a_time_equals_the_whole_trace(trace, detector, threshold):
     assert monitor.restarts == replayed.chain.restarts
 
 
-@given(traces(), detectors, st.sampled_from([0.1, 1.0, 3.0, 8.0]))
+@given(any_trace, detectors, st.sampled_from([0.1, 1.0, 3.0, 8.0]))
 def test_a_deadline_is_the_first_ns_of_suspicion(trace, detector, threshold):
     _, _, monitor = one_at_a_time(trace, detector, threshold)
     deadline = monitor.deadline()
@@ -107,7 +90,7 @@ def test_a_deadline_is_the_first_ns_of_suspicion(trace, detector, threshold):
         assert deadline == monitor.last or monitor.level(now=deadline - 1) < threshold
 
 
-@given(traces(), detectors, st.lists(st.integers(0, 10**12), min_size=2, max_size=20))
+@given(any_trace, detectors, st.lists(st.integers(0, 10**12), min_size=2, max_size=20))
 def test_levels_never_fall_in_silence(trace, detector, waits):
     _, _, monitor = one_at_a_time(trace, detector, 1.0)
     levels = [monitor.level(now=monitor.last + wait) for wait in sorted(waits)]
@@ -120,7 +103,7 @@ def test_levels_never_fall_in_silence(trace, detector, waits):
 @st.composite
 def crowds(draw):
     """Heartbeats of a few peers, interleaved at random, whatever befalls each of them; cut into batches at random."""
-    stories = draw(st.lists(traces(), min_size=1, max_size=5))
+    stories = draw(st.lists(any_trace, min_size=1, max_size=5))
     turns = draw(st.permutations([peer for peer, story in enumerate(stories) for _ in range(len(story))]))
     cuts = sorted(draw(st.sets(st.integers(1, len(turns)), max_size=5)) | {len(turns)})
     return stories, turns, cuts
@@ -242,6 +225,11 @@ def test_equal_bits_on_every_tier_and_build(tier):
         found[f"levels {window}"] = digest(ac.levels(arrivals, replayed.detector))
         found[f"deadlines {window}"] = digest(replayed.deadlines(8.0))
         np.testing.assert_array_equal(replayed.levels, ac.levels(arrivals, replayed.detector))
+    for detector in (ac.PhiLogistic(window=100), ac.PhiExponential(window=100), ac.PhiStudent(window=100)):
+        replayed = ac.replay(arrivals[:8000], detector)
+        found[f"levels {detector}"] = digest(replayed.levels)
+        found[f"deadlines {detector}"] = digest(replayed.deadlines(8.0))
+        np.testing.assert_array_equal(replayed.levels, ac.levels(arrivals[:8000], detector))
     assert found == json.loads((Path(__file__).parents[1] / "golden" / "bits.json").read_text()), tier
 
 
