@@ -818,7 +818,7 @@ def _column(
 ) -> NDArray[np.int64]:
     """As many values as there are heartbeats; a single one is all of them."""
     if np.ndim(values) == 0:
-        return np.broadcast_to(_whole([values], name, convert), length)
+        return np.full(length, _whole([values], name, convert)[0])
     column = _whole(values, name, convert)
     if len(column) != length:
         raise ValueError(f"{name} has {len(column)} values, peers has {length}")

@@ -1015,7 +1015,7 @@ cdef class Peers:
             self.z_n[k] = n
         return deadline_of(e, &w, a.denominator, a.last, self.z[k])
 
-    cdef int check(self, const int64_t[:] peers) except -1:
+    cdef int check(self, const int64_t[::1] peers) except -1:
         """Refuse numbers that no peer has."""
         cdef Py_ssize_t i, n = self.accounts.shape[0]
         cdef bint outside = False
@@ -1027,7 +1027,7 @@ cdef class Peers:
             raise ValueError(f"peers[{i}] = {peers[i]} is no peer: there are {n}, numbered from 0")
         return 0
 
-    def reset(self, const int64_t[:] peers not None):
+    def reset(self, const int64_t[::1] peers not None):
         """Forget these peers' heartbeats."""
         cdef Py_ssize_t i
         self.check(peers)
@@ -1036,8 +1036,8 @@ cdef class Peers:
                 memset(&self.accounts[peers[i]], 0, sizeof(account))
                 self.deadlines[peers[i]] = INT64_MAX
 
-    def heartbeat(self, const int64_t[:] peers not None, const int64_t[:] now not None, const int64_t[:] sequence,
-                  const int64_t[:] epoch, uint8_t[::1] accepted not None, int64_t[::1] counts not None):
+    def heartbeat(self, const int64_t[::1] peers not None, const int64_t[::1] now not None, const int64_t[::1] sequence,
+                  const int64_t[::1] epoch, uint8_t[::1] accepted not None, int64_t[::1] counts not None):
         """Take in heartbeats in order; accepted[i]: whether that one was. Adds to `counts`, one for each verdict."""
         cdef Py_ssize_t i, k, low, high = 0, n = peers.shape[0]
         cdef estimator e = self.compiled.e

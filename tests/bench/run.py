@@ -259,7 +259,9 @@ def bench_bank(peers: int, rounds: int) -> dict:
     theirs = NumpyBank(peers, window, detector.compiled.inverse(threshold))
     for _ in range(window + 1):
         beat(theirs, rows)
-    np.testing.assert_allclose(theirs.levels(clock[theirs] + 10**8), ours.levels(clock[ours] + 10**8), rtol=1e-4)
+    np.testing.assert_allclose(
+        theirs.levels(clock[theirs] + 10**8), ours.levels(clock[ours] + 10**8), rtol=1e-4, atol=1e-9
+    )
 
     found = {}
     for name, order in orders.items():
