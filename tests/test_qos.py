@@ -97,6 +97,12 @@ def test_mistakes_are_what_polling_finds(intervals, detector, threshold):
     assert [(start, end) for start, end in rounded if start < end] == polled
 
 
+def test_a_restart_at_the_end_ends_a_suspicion():
+    """After it nothing is known, so the suspicion before it is over: its length counts in mistake_duration."""
+    trace = ac.Trace(np.cumsum([0, 50, 50, 50, 100]) * MS, epoch=[0, 0, 0, 0, 1])
+    assert ac.qos(trace, ac.PhiNormal(), 0.17).mistake_duration == pytest.approx((50e-3 + 2 * 0.457e-9) / 2)
+
+
 # ---- closed forms (theory.md, section 5.1) ---------------------------------------------------------------------------
 
 
