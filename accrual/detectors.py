@@ -220,7 +220,7 @@ class PhiLogistic(Detector):
 
     Source
     ------
-    Akka's and Pekko's PhiAccrualFailureDetector (akka/akka#1821; apache/pekko at 9d97713).
+    Akka's and Pekko's PhiAccrualFailureDetector.scala (apache/pekko at 9d97713).
 
     Examples
     --------
@@ -363,7 +363,7 @@ class PhiStudent(Detector):
 
     Source
     ------
-    This project; the prediction interval of a normal sample (Fisher 1935).
+    This project; the prediction interval of a normal sample.
 
     Examples
     --------

@@ -428,7 +428,7 @@ class _Scoring:
 
     def still_late(self, before: float) -> float:
         """The lateness that a suspicion exceeds which is open at the end; `before`: just before the last heartbeat."""
-        return min(before, self._lateness(self.high, 0))
+        return float(np.minimum(before, self._lateness(self.high, 0)))  # NaN, none, if either is unknown
 
 
 class _Tally:

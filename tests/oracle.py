@@ -110,20 +110,20 @@ def exponential_inverse(level):
 
 def student_tail(z, df):
     """The chance that Student's t exceeds z >= 0: by a series near 0, else by another, or an integral."""
-    half, share = mp.mpf(df) / 2, z * z / (df + z * z)
+    half, share, rest = mp.mpf(df) / 2, z * z / (df + z * z), df / (df + z * z)
     beta = mp.beta(half, 0.5)
-    if df * share < 3:
+    if z < 1.7:
         return mp.mpf(1) / 2 - mp.sqrt(share) * mp.hyp2f1(0.5, 1 - half, 1.5, share) / beta
-    front = (1 - share) ** half / beta
+    front = rest**half / beta
     if df < 1000:
-        return front * mp.sqrt(share) * mp.hyp2f1(half + 0.5, 1, half + 1, 1 - share) / (2 * half)
+        return front * mp.sqrt(share) * mp.hyp2f1(half + 0.5, 1, half + 1, rest) / (2 * half)
     unit = (df + z * z) / ((df + 1) * z)  # the density falls to 1/e within about this
     with mp.workdps(25):
         ratio = mp.quad(
             lambda t: ((df + z * z) / (df + t * t)) ** (half + 0.5),
             [z + unit * step for step in (0, 2, 6, 15, 40, 100, 400)],
         )
-    return front * mp.sqrt((1 - share) / df) * ratio
+    return front * mp.sqrt(rest / df) * ratio
 
 
 def student_level(z, df):
@@ -137,13 +137,13 @@ def student_inverse(level, df):
         return mp.ninf
     if mp.isinf(level):
         return mp.inf
-    low = high = mp.mpf(1)  # of asinh z, in which the level rises like a straight line in the end
-    while student_level(mp.sinh(low), df) > level:
-        low = low * 2 if low < 0 else -low
+    low, high = mp.mpf(-16), mp.mpf(16)  # of asinh z, in which the level rises like a straight line in the end
     while student_level(mp.sinh(high), df) < level:
         high *= 2
-    rest = lambda s: mp.log(student_level(mp.sinh(s), df) / level)  # noqa: E731
-    return mp.sinh(mp.findroot(rest, (low, high), solver="anderson", tol=mp.mpf(10) ** -50))
+    while high - low > mp.mpf(10) ** -35:
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_level(mp.sinh(middle), df) < level else (low, middle)
+    return mp.sinh(high)
 
 
 # One peer
