@@ -219,10 +219,15 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
 
 def _synopsis(name: str) -> str:
     """A detector with its parameters and their defaults, as the command line writes it."""
-    parameters = ",".join(
-        field.name + ("=S" if field.default is dataclasses.MISSING else f"={field.default:g}")
+    values = {
+        field.name: "S"
+        if field.default is dataclasses.MISSING
+        else "..."  # none, unless one is given
+        if field.default is None
+        else f"{field.default:g}"
         for field in dataclasses.fields(DETECTORS[name])
-    )
+    }
+    parameters = ",".join(f"{name}={value}" for name, value in values.items())
     short = "".join(f" (or {short})" for short, long in SHORT_NAMES.items() if long == name)
     return f"{name}:{parameters}{short}"
 

@@ -256,18 +256,17 @@ class _Scoring:
         self.transit = float(transit)
         if not 0 <= self.transit < math.inf:
             raise ValueError(f"transit must be 0 or more seconds, got {transit!r}")
-        z = np.array([detector.compiled.inverse(t) for t in given])
-        self.z, self.where = np.unique(z, return_inverse=True)
-
-        self.chain = Chain(trace)
+        self.chain = Chain(trace, detector.compiled)
         whole = slice(None)
         accepted = whole if self.chain.accepted is None else self.chain.accepted
         arrivals = trace.arrivals[accepted]
         self.replay = None
+        self.held: _States | None = None  # all states, where they are not read piece by piece
         self.state = None
-        if self.chain.state is not None:
+        if self.chain.state is not None or detector.compiled.asks:
             self.replay = Replay(trace, detector, threads, self.chain)
-            self.state = self.chain.state[accepted]
+            self.held = self.replay.states
+            self.state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[accepted]
         first = self._first_known() if skip is None else _checked_skip(skip)
         # Interval i follows accepted heartbeat i. Scored are those that end at an arrival after `first`.
         if self.chain.accepted is None:
@@ -297,8 +296,8 @@ class _Scoring:
 
     def _states(self, low: int, high: int) -> tuple[_States, NDArray[np.int64] | None]:
         """States, and which of them hold after accepted heartbeats low ... high (None: just these, in order)."""
-        if self.replay is not None and self.state is not None:
-            return self.replay.states, self.state[low : high + 1]
+        if self.held is not None and self.state is not None:
+            return self.held, self.state[low : high + 1]
         size = high + 1 - low
         states = np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size)
         self.chain.check(engine.states(self.detector.compiled, self.chain.instants, 0, low, high, *states))
@@ -318,7 +317,7 @@ class _Scoring:
     def _pieces(self) -> list[tuple[int, ...]]:
         """Neighbouring ranges of intervals, one for each thread."""
         threads = self.threads if self.replay is None else 1
-        size = max(-(-(self.high - self.low) // threads), 4 * self.detector.memory, 50_000)
+        size = max(-(-(self.high - self.low) // threads), 4 * self.chain.window, 50_000)
         cuts = [*range(self.low, self.high, size if threads > 1 else len(self.arrivals)), self.high]
         return list(itertools.pairwise(cuts))
 
@@ -328,11 +327,11 @@ class _Scoring:
         # Pieces after the first are of a trace whose clock never went back.
         elapsed = 0 if low == self.low else int(self.arrivals[low] - self.arrivals[self.low])
         tally, compiled = _Tally(self.z, elapsed, previous), self.detector.compiled
-        if self.replay is None or self.state is None:
+        if self.held is None or self.state is None:
             bad, too_long = tally.engine.add_chain(compiled, self.chain.instants, low, high)
             self.chain.check(-1 if too_long else bad)
         else:
-            bad = tally.engine.add(compiled, *self.replay.states, self.state[low:high], self._interval(low, high))
+            bad = tally.engine.add(compiled, *self.held, self.state[low:high], self._interval(low, high))
         if bad >= 0:
             raise TraceError(f"interval {bad} of the heartbeats that count is too long to be scored: 208 days")
         tally.engine.finish()
@@ -366,6 +365,38 @@ class _Scoring:
     # ---- what becomes of it ----
 
     def curve(self, quantiles: bool) -> Curve:
+        """The QoS at every threshold."""
+        if self.replay is not None and self.detector.compiled.asks:
+            points = []
+            for threshold in self.thresholds.tolist():
+                self.held, self.z = self._moved(self.replay, threshold), np.zeros(1)
+                points += self._points(quantiles)
+            return Curve(self.detector, self.thresholds, points)
+        z = [self.detector.compiled.inverse(threshold) for threshold in self.thresholds]
+        self.z, where = np.unique(z, return_inverse=True)
+        points = self._points(quantiles)
+        return Curve(self.detector, self.thresholds, [points[k] for k in where])
+
+    def _moved(self, replay: Replay, threshold: float) -> _States:
+        """States whose location is the deadline, so that the threshold is 0: for laws whose z depends on n.
+
+        In units of 2^-8 ns; a wait of 208 days or more is 208 days, which outlasts every interval that is scored.
+        """
+        samples, total, denominators = replay.states
+        known, unit = samples >= 0, UNIT // NS
+        pause = self.detector.compiled.parameters["pause"]
+        n = np.where(known, samples, 1)
+        wait = np.rint((total / n + replay.reached(threshold) * (denominators / n) + pause) * unit)
+        longest = engine.SCORED_LIMIT * unit - 1  # cut as an integer: the double next to it is too large
+        wait = np.clip(np.where(known, np.clip(wait, -longest, longest), 0).astype(np.int64), -longest, longest)
+        return (
+            np.where(known, unit, samples).astype(np.int32),
+            wait - pause * unit,
+            np.full(len(samples), float(unit)),
+        )
+
+    def _points(self, quantiles: bool) -> list[QoS]:
+        """The QoS at each z."""
         tallies = on_threads(self._tally, self._pieces(), self.threads)
         points = _added_up(self, tallies)
         if quantiles:
@@ -373,7 +404,7 @@ class _Scoring:
                 dataclasses.replace(point, detection_time_p99=p99, detection_time_max=longest)
                 for point, (p99, longest) in zip(points, self._order_statistics(), strict=True)
             ]
-        return Curve(self.detector, self.thresholds, [points[k] for k in self.where])
+        return points
 
     def _order_statistics(self) -> list[tuple[float, float]]:
         """detection_time_p99 and detection_time_max at each z."""

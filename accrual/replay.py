@@ -6,6 +6,7 @@ No polling: what a detector says between two heartbeats follows from the state a
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -30,14 +31,15 @@ NEVER: int = engine.NEVER
 
 
 class Chain:
-    """Which heartbeats of a trace count, and the intervals that estimators see.
+    """Which heartbeats of a trace count, and the intervals that a detector learns of it.
 
     Attributes
     ----------
     instants : int64 array [ns]
-        Their differences are the learned intervals. The arrivals themselves where every heartbeat counts.
+        Their differences are the learned intervals. The arrivals themselves where every heartbeat counts and the
+        detector learns all intervals and nothing else.
     starts : int64 array
-        Where in `instants` a stretch begins: at 0 and at each restart.
+        Where in `instants` a stretch begins: at 0 and at each restart, with the samples that a first heartbeat brings.
     accepted : int64 array or None
         Indices of the accepted heartbeats; None where that is all of them and each has its instant.
     state : int64 array or None
@@ -52,16 +54,20 @@ class Chain:
     state: NDArray[np.int64] | None = None
     latest: NDArray[np.int64] | None = None
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, detector: engine.Detector) -> None:
+        self.window = detector.window
         self.arrivals = trace.arrivals
         self.ignored = self.clock_steps = self.restarts = 0
         self.instants = trace.arrivals
         self.starts = np.zeros(min(1, len(trace)), np.int64)
-        if engine.every_heartbeat_counts(trace.arrivals, trace.sequence, trace.epoch):
+        if detector.plain and engine.every_heartbeat_counts(trace.arrivals, trace.sequence, trace.epoch):
             return
-        chain, starts, state, latest = np.empty((4, len(trace)), np.int64)
+        state, latest = np.empty((2, len(trace)), np.int64)
+        restarts = 0 if trace.epoch is None else np.count_nonzero(np.diff(trace.epoch))
+        starts = np.empty(restarts + 1, np.int64)
+        chain = np.empty(len(trace) + detector.seeds * len(starts), np.int64)
         length, stretches, self.ignored, self.clock_steps, self.restarts = engine.accept_all(
-            trace.arrivals, trace.sequence, trace.epoch, chain, starts, state, latest
+            detector, trace.arrivals, trace.sequence, trace.epoch, chain, starts, state, latest
         )
         self.instants, self.starts = chain[:length], starts[:stretches]
         self.state, self.latest = state, latest
@@ -72,15 +78,15 @@ class Chain:
         ends = np.append(self.starts, len(self.instants))[1:] - 1
         return list(zip(self.starts.tolist(), ends.tolist(), strict=True))
 
-    def run(self, work: Callable[[int, int, int], int], threads: int, memory: int) -> None:
+    def run(self, work: Callable[[int, int, int], int], threads: int) -> None:
         """Call ``work(start, low, high)`` for pieces that make up the chain, on threads where that pays.
 
-        `work` gives the index of an interval that the sums cannot hold, or -1. A piece repeats `memory` intervals of
-        the one before it to open its window, so it should be longer than that.
+        `work` gives the index of an interval that the sums cannot hold, or -1. A piece repeats the last window of the
+        one before it to open its own, so it should be longer than that.
         """
         pieces: list[tuple[int, ...]] = []
         for start, end in self.stretches():
-            size = max(-(-(end - start) // threads), 4 * memory, 50_000) if threads > 1 else end - start
+            size = max(-(-(end - start) // threads), 4 * self.window, 50_000) if threads > 1 else end - start
             cuts = [*range(start, end, size), end] if end > start else [start, end]
             pieces += [(start, low, high) for low, high in itertools.pairwise(cuts)]
         refused = on_threads(work, pieces, threads)
@@ -174,13 +180,13 @@ def levels(
         and out.flags.writeable
     ):
         raise ValueError(f"out must be a writeable, contiguous float64 array of shape ({len(trace)},)")
-    chain = Chain(trace)
+    chain = Chain(trace, compiled)
     if chain.state is not None:
         return Replay(trace, detector, threads, chain)._levels(out)
     out[:1] = np.nan
     chain.run(
         lambda start, low, high: engine.levels(compiled, chain.instants, start, low, high, out),
-        threads, detector.memory,
+        threads,
     )  # fmt: skip
     return out
 
@@ -223,7 +229,7 @@ class Replay:
         As given.
     samples, total, denominators : int32, int64 [ns], float64 [ns] arrays
         What the estimator knows after each instant of the chain: n (negative, -1 - n, where that is too little),
-        the sum, and n times the scale.
+        n times the location without the pause, and n times the scale.
     """
 
     trace: Trace
@@ -243,7 +249,7 @@ class Replay:
                 )
             )
 
-        self.chain.run(work, self.threads, self.detector.memory)
+        self.chain.run(work, self.threads)
         for name, value in (("samples", samples), ("total", total), ("denominators", denominators)):
             object.__setattr__(self, name, value)
 
@@ -271,13 +277,21 @@ class Replay:
         engine.levels_at(self.detector.compiled, *self.states, state, np.maximum(arrivals[1:] - last, 0), out[1:])
         return out
 
+    def reached(self, threshold: float) -> NDArray[np.float64]:
+        """For each instant of the chain: the lateness at which the level reaches the threshold; NaN where unknown."""
+        if math.isnan(threshold):
+            raise ValueError("threshold must be a number, got nan")
+        z = np.empty(len(self.samples))
+        engine.reached(self.detector.compiled, self.samples, threshold, z)
+        return z
+
     def deadlines(self, threshold: float) -> NDArray[np.int64]:
         """After each heartbeat: the first ns at which the level reaches the threshold if none follows.
 
         ``accrual.replay.NEVER`` where there is none or the level is unknown. int64, shape (n,) [ns].
         """
         timeout = np.empty(len(self.samples), np.int64)
-        engine.timeouts(self.detector.compiled, *self.states, self.detector.compiled.inverse(threshold), timeout)
+        engine.timeouts(self.detector.compiled, *self.states, self.reached(threshold), timeout)
         last = self.trace.arrivals
         if self.chain.state is not None and self.chain.latest is not None:
             timeout, last = timeout[self.chain.state], last[self.chain.latest]
@@ -289,7 +303,6 @@ class Replay:
 
         As many as ``accrual.qos(..., skip=0)`` counts.
         """
-        z = self.detector.compiled.inverse(threshold)
         chosen = slice(None) if self.chain.accepted is None else self.chain.accepted
         arrivals, deadlines = self.trace.arrivals[chosen], self.deadlines(threshold)[chosen]
         state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[chosen]
@@ -297,7 +310,8 @@ class Replay:
         engine.latenesses(self.detector.compiled, *self.states, state[:-1], np.maximum(np.diff(arrivals), 0), before)
         after = np.empty(len(arrivals))
         engine.latenesses(self.detector.compiled, *self.states, state, np.zeros_like(arrivals), after)
-        late, stays = before > z, after > z
+        z = self.reached(threshold)[state]
+        late, stays = before > z[:-1], after > z
         goes_on = late[:-1] & stays[1:-1]  # suspected before a heartbeat inside the trace, and still after it
         begins, ends = late.copy(), late.copy()
         begins[1:] &= ~goes_on
@@ -337,4 +351,4 @@ def replay(trace: Trace | ArrayLike, detector: Detector, threads: int = 1) -> Re
     Mistakes(start=array([400]), end=array([450]))
     """
     trace, detector = as_trace(trace), as_detector(detector)
-    return Replay(trace, detector, as_threads(threads), Chain(trace))
+    return Replay(trace, detector, as_threads(threads), Chain(trace, detector.compiled))

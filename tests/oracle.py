@@ -69,6 +69,83 @@ def normal_inverse(level):
     return mp.findroot(lambda z: mp.log(normal_level(z) / level), (low, high), solver="anderson", tol=mp.mpf(10) ** -90)
 
 
+# The logistic law: 1 - 1/(1 + exp(-x)) in the place of the tail, and x's cubic of z solved by hyperbolic functions
+
+SLOPE, CUBE = Fraction("1.5976"), Fraction("0.070566")
+
+
+def logistic_level(z):
+    return mp.log1p(mp.exp(real(SLOPE) * z + real(CUBE) * z**3)) / mp.ln10
+
+
+@lru_cache(maxsize=1000)
+def logistic_inverse(level):
+    if level <= 0:
+        return mp.ninf
+    if mp.isinf(level):
+        return mp.inf
+    return logistic_argument_inverse(mp.log(mp.expm1(level * mp.ln10)))
+
+
+def logistic_argument_inverse(x):
+    """The z of an x."""
+    p, q = real(SLOPE / CUBE), x / real(CUBE)  # z^3 + p z = q
+    root = mp.sqrt(p / 3)
+    return 2 * root * mp.sinh(mp.asinh(q / 2 / root**3) / 3)
+
+
+# The exponential law
+
+
+def exponential_level(z):
+    return max(z, mp.mpf(0)) / mp.ln10
+
+
+def exponential_inverse(level):
+    return level * mp.ln10
+
+
+# Student's law: the tail as a Gauss hypergeometric series, and a root finder
+
+
+def student_tail(z, df):
+    """The chance that Student's t exceeds z >= 0: by a series near 0, else by another, or an integral."""
+    half, share, rest = mp.mpf(df) / 2, z * z / (df + z * z), df / (df + z * z)
+    beta = mp.beta(half, 0.5)
+    if z < 1.7:
+        return mp.mpf(1) / 2 - mp.sqrt(share) * mp.hyp2f1(0.5, 1 - half, 1.5, share) / beta
+    front = rest**half / beta
+    if df < 1000:
+        return front * mp.sqrt(share) * mp.hyp2f1(half + 0.5, 1, half + 1, rest) / (2 * half)
+    unit = (df + z * z) / ((df + 1) * z)  # the density falls to 1/e within about this
+    with mp.workdps(25):
+        ratio = mp.quad(
+            lambda t: ((df + z * z) / (df + t * t)) ** (half + 0.5),
+            [z + unit * step for step in (0, 2, 6, 15, 40, 100, 400)],
+        )
+    return front * mp.sqrt(rest / df) * ratio
+
+
+def student_level(z, df):
+    z = mp.mpf(z)
+    return -mp.log10(student_tail(z, df)) if z >= 0 else -mp.log1p(-student_tail(-z, df)) / mp.ln10
+
+
+@lru_cache(maxsize=1000)
+def student_inverse(level, df):
+    if level <= 0:
+        return mp.ninf
+    if mp.isinf(level):
+        return mp.inf
+    low, high = mp.mpf(-16), mp.mpf(16)  # of asinh z, in which the level rises like a straight line in the end
+    while student_level(mp.sinh(high), df) < level:
+        high *= 2
+    while high - low > mp.mpf(10) ** -35:
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_level(mp.sinh(middle), df) < level else (low, middle)
+    return mp.sinh(high)
+
+
 # One peer
 
 
@@ -128,24 +205,28 @@ class Peer:
         return deadline if deadline <= LAST_NS else None
 
 
-class PhiNormal(Peer):
-    """Mean and population deviation of the last intervals, whatever their sequence numbers, under the normal law."""
+class Window(Peer):
+    """The last intervals, whatever their sequence numbers. A detector adds what it makes of them."""
 
-    number, law, inverse = staticmethod(real), staticmethod(normal_level), staticmethod(normal_inverse)
+    number = staticmethod(real)
+    first = ()  # samples that the first heartbeat brings
 
-    def __init__(self, window, min_samples=2, min_deviation=0.0, pause=0.0):
+    def __init__(self, window, min_samples=1):
         self.intervals = deque(maxlen=window)
         self.min_samples = min_samples
-        self.floor = max(1, exact(min_deviation) * NS)  # a scale below 1 ns is 1 ns
-        self.pause = exact(pause) * NS
         super().__init__()
 
     def forget(self):
         self.intervals.clear()
 
     def learn(self, now, sequence, interval):
-        if interval is not None and interval >= 0:  # a clock that went back says nothing about the interval
+        if interval is None:
+            self.intervals.extend(self.first)
+        elif interval >= 0 and self.teaches(now, interval):  # a clock that went back says nothing about the interval
             self.intervals.append(interval)
+
+    def teaches(self, now, interval):
+        return True
 
     @property
     def n(self):
@@ -163,6 +244,17 @@ class PhiNormal(Peer):
     def known(self):
         return self.n >= self.min_samples
 
+
+class PhiNormal(Window):
+    """Mean and population deviation under the normal law."""
+
+    law, inverse = staticmethod(normal_level), staticmethod(normal_inverse)
+
+    def __init__(self, window, min_samples=2, min_deviation=0.0, pause=0.0):
+        self.floor = max(1, exact(min_deviation) * NS)  # a scale below 1 ns is 1 ns
+        self.pause = exact(pause) * NS
+        super().__init__(window, min_samples)
+
     @property
     def location(self):
         return real(self.mean + self.pause)
@@ -170,6 +262,59 @@ class PhiNormal(Peer):
     @property
     def scale(self):
         return max(mp.sqrt(real(self.variance)), real(self.floor))
+
+
+class PhiLogistic(PhiNormal):
+    """The same under the logistic law; two samples to begin with; an interval that ends a suspicion teaches nothing."""
+
+    law, inverse = staticmethod(logistic_level), staticmethod(logistic_inverse)
+
+    def __init__(self, window, min_samples=2, min_deviation=0.0, pause=0.0, first_interval=None, learn_below=None):
+        if first_interval is not None:
+            mean = round(exact(first_interval) * NS)
+            self.first = (mean - mean // 4, mean + mean // 4)
+        self.learn_below = learn_below
+        super().__init__(window, min_samples, min_deviation, pause)
+
+    def teaches(self, now, interval):
+        return self.learn_below is None or not self.suspected(now, self.learn_below)
+
+
+class PhiExponential(Window):
+    """The mean under the exponential law; one sample to begin with, or a number of intervals for ever."""
+
+    law, inverse = staticmethod(exponential_level), staticmethod(exponential_inverse)
+    location = mp.mpf(0)
+
+    def __init__(self, window, min_samples=1, max_interval=None, first_interval=None, prior_weight=0.0):
+        self.longest = None if max_interval is None else exact(max_interval) * NS
+        self.weight = exact(prior_weight)
+        self.expected = 0 if first_interval is None else exact(first_interval) * NS
+        if first_interval is not None and not self.weight:
+            self.first = (round(self.expected),)
+        super().__init__(window, min_samples)
+
+    def teaches(self, now, interval):
+        return self.longest is None or interval <= self.longest
+
+    @property
+    def scale(self):
+        return max(real((sum(self.intervals) + self.weight * self.expected) / (self.n + self.weight)), mp.mpf(1))
+
+
+class PhiStudent(PhiNormal):
+    """The next interval given n normal ones: mean and deviation unknown, so Student's law with n - 1 degrees."""
+
+    def law(self, z):
+        return student_level(z, self.n - 1)
+
+    def inverse(self, level):
+        return student_inverse(level, self.n - 1)
+
+    @property
+    def scale(self):
+        s2 = self.variance * self.n / (self.n - 1)
+        return max(mp.sqrt(real(s2 * (1 + Fraction(1, self.n)))), real(self.floor))
 
 
 class Linear(Peer):
@@ -230,7 +375,7 @@ class Chen(Linear):
         return self.expected - self.last
 
 
-PEERS = {"PhiNormal": PhiNormal, "FixedTimeout": FixedTimeout, "Chen": Chen}
+PEERS = {peer.__name__: peer for peer in (FixedTimeout, PhiNormal, PhiLogistic, PhiExponential, PhiStudent, Chen)}
 
 
 def fresh(detector):
@@ -290,11 +435,12 @@ class Accepted(NamedTuple):
     known: bool
     location: object
     scale: object
+    q: object  # the lateness at which the level reaches the threshold
     wait: object
 
-    def exceeds(self, q, elapsed):
+    def exceeds(self, elapsed):
         """Is the lateness > q? before(i) for the time until the next heartbeat, after(i) for 0; never where unknown."""
-        return self.known and (elapsed - self.location) / self.scale > q
+        return self.known and (elapsed - self.location) / self.scale > self.q
 
 
 def walk(trace, detector, threshold):
@@ -303,7 +449,9 @@ def walk(trace, detector, threshold):
     rows = []
     for index, (now, sequence, epoch, sent) in enumerate(heartbeats(trace)):
         if peer.heartbeat(now, sequence, epoch):
-            state = (peer.location, peer.scale, peer.wait(threshold)) if peer.known else (None, None, None)
+            state = (None,) * 4
+            if peer.known:
+                state = (peer.location, peer.scale, peer.inverse(peer.number(threshold)), peer.wait(threshold))
             rows.append(Accepted(index, now, sequence, epoch, sent, peer.known, *state))
     return rows
 
@@ -354,8 +502,6 @@ def qos(trace, detector, threshold, skip=None, transit=0):
     where arrivals coincide: a suspicion that lasts no time counts, and so does a trust in between that lasts none.
     """
     rows = walk(trace, detector, threshold)
-    peer = fresh(detector)
-    q = peer.inverse(peer.number(threshold))
     transit = exact(transit) * NS
     if skip is None:
         skip = next((row.index for row in rows if row.known), len(trace.arrivals))
@@ -366,8 +512,8 @@ def qos(trace, detector, threshold, skip=None, transit=0):
     suspected = False  # just before the arrival of `row`
     for row, following in pairwise(rows):
         elapsed = max(0, following.arrival - row.arrival)  # a clock that went back is no observed time
-        goes_on = suspected and row.exceeds(q, 0)
-        suspected = row.exceeds(q, elapsed)
+        goes_on = suspected and row.exceeds(0)
+        suspected = row.exceeds(elapsed)
         if following.index <= skip:
             continue
         heartbeats += 1
@@ -386,7 +532,7 @@ def qos(trace, detector, threshold, skip=None, transit=0):
                 ends[-1] = row.arrival + elapsed
 
     mistakes = len(starts)
-    is_open = heartbeats > 0 and suspected and rows[-1].exceeds(q, 0)
+    is_open = heartbeats > 0 and suspected and rows[-1].exceeds(0)
     total_closed = total - last_run if is_open else total
     closed = mistakes - 1 if is_open and mistakes else mistakes
 

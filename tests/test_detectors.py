@@ -9,7 +9,13 @@ import pytest
 import accrual as ac
 from accrual.detectors import Detector, parse_detector
 
-EXAMPLES = {"fixed-timeout": ac.FixedTimeout(period=0.2), "phi-normal": ac.PhiNormal(window=20, min_deviation=0.01)}
+EXAMPLES = {
+    "fixed-timeout": ac.FixedTimeout(period=0.2),
+    "phi-normal": ac.PhiNormal(window=20, min_deviation=0.01),
+    "phi-logistic": ac.PhiLogistic(window=20, pause=0.1, first_interval=0.1, learn_below=8),
+    "phi-student": ac.PhiStudent(window=20, pause=0.1),
+    "phi-exponential": ac.PhiExponential(window=20, max_interval=10, first_interval=5, prior_weight=5),
+}
 
 
 def test_every_detector_is_listed_and_has_an_example_here():
@@ -61,6 +67,41 @@ def test_durations_that_are_none(name, value):
         ac.PhiNormal(**{name: value})
 
 
+@pytest.mark.parametrize(("cls", "name"), [(ac.PhiLogistic, "first_interval"), (ac.PhiExponential, "first_interval")])
+@pytest.mark.parametrize("value", [0, 1e-10, -1, np.nan, np.inf, "1", True])
+def test_first_intervals_that_are_none(cls, name, value):
+    with pytest.raises(ValueError, match=rf"{name} must be None or 1e-09 to 9007199 seconds, got "):
+        cls(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0, -1, np.nan, np.inf, "8", True, [8]])
+def test_levels_to_learn_below_that_are_none(value):
+    with pytest.raises(ValueError, match="learn_below must be None or above 0, and finite, got "):
+        ac.PhiLogistic(learn_below=value)
+
+
+def test_a_detector_that_refuses_to_learn_remembers_for_ever():
+    assert ac.PhiLogistic(window=7).memory == ac.PhiExponential(window=7, max_interval=1, first_interval=1).memory == 7
+    assert ac.PhiLogistic(window=7, learn_below=8).memory is None
+
+
+@pytest.mark.parametrize("value", [-1e-9, np.nan, np.inf, "1", True, None])
+def test_weights_that_are_none(value):
+    with pytest.raises(ValueError, match=r"prior_weight must be 0 to 1e\+09, got "):
+        ac.PhiExponential(prior_weight=value, first_interval=1)
+
+
+def test_a_weight_needs_an_interval():
+    with pytest.raises(ValueError, match="first_interval must be given for a prior_weight of 5, got None"):
+        ac.PhiExponential(prior_weight=5)
+
+
+@pytest.mark.parametrize("value", [-1, np.nan, 1e9, "1", True])
+def test_longest_intervals_that_are_none(value):
+    with pytest.raises(ValueError, match="max_interval must be None or 0 to 9007199 seconds, got "):
+        ac.PhiExponential(max_interval=value)
+
+
 @pytest.mark.parametrize("period", [0, -1, np.nan, 1e-10, 1e10])
 def test_periods_that_are_none(period):
     with pytest.raises(ValueError, match="period must be 1e-09 to 9007199 seconds, got "):
@@ -68,7 +109,7 @@ def test_periods_that_are_none(period):
 
 
 def test_detector_itself_is_none():
-    with pytest.raises(TypeError, match="use one of fixed-timeout, phi-normal"):
+    with pytest.raises(TypeError, match="use one of fixed-timeout, phi-normal, phi-"):
         ac.levels([0, 1], Detector())
     with pytest.raises(TypeError, match=r"detector must be one of accrual's .* got 'phi'"):
         ac.levels([0, 1], "phi")
@@ -77,7 +118,7 @@ def test_detector_itself_is_none():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chi", "detector must be one of fixed-timeout, phi-normal, phi, fixed, got 'chi'"),
+        ("chi", f"detector must be one of {', '.join(ac.DETECTORS)}, phi, fixed, got 'chi'"),
         ("phi:size=3", "phi-normal has the parameters window, min_samples, min_deviation, pause, not 'size'"),
         ("phi:window=ten", "phi-normal: window must be a number, got 'ten'"),
         ("phi:window=1.5", "phi-normal: window must be a number, got '1.5'"),

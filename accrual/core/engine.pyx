@@ -1,19 +1,24 @@
 # cython: cdivision=True, boundscheck=False, wraparound=False, initializedcheck=False, auto_pickle=False
-"""The loops: one peer, and one trace (many peers come with the bank).
+"""The loops: one peer, many peers, one trace.
 
 Nothing here knows a clock, a file or a detector's name. Instants and durations are int64 nanoseconds.
 """
 
 from cpython.number cimport PyNumber_Index
-from libc.math cimport INFINITY, NAN, llrint
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy
+from cython cimport final
+from libc.math cimport INFINITY, NAN, llrint, sqrt
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from numbers import Real
 
 from accrual.core.estimators cimport (
-    CONSTANT, FIXED_BITS, FIXED_LIMIT, SUM_LIMIT, WINDOW, denominator, estimator, first_elapsed, known, lateness,
-    learn, location_fixed, nothing_known, square, sums, u128)
-from accrual.core.laws cimport LINEAR, NORMAL, inverse_of, law as law_kind, level_of, levels_of
+    CONSTANT, FIXED_BITS, FIXED_LIMIT, MEAN, MOST_SEEDS, PREDICTION, SUM_LIMIT, WINDOW, denominator, estimator,
+    exact_spread, first_elapsed, known, lateness, learn, located, location_fixed, nothing_known, square, sums, u128,
+    welcome, widening)
+from accrual.core.laws cimport (
+    EXPONENTIAL, LINEAR, LOGISTIC, NORMAL, STUDENT, inverse_of, law as law_kind, level_of, levels_of)
 
 cdef extern from "window.h" nogil:
     const int BLOCK, TIER_BASE, TIER_V3, TIER_V4
@@ -24,7 +29,7 @@ cdef extern from "window.h" nogil:
     uint64_t running_sum(uint64_t *x, uint64_t start, int64_t count)
     bint window_block_fits(u128 squares, uint64_t bits, int64_t count)
     void window_read(const int64_t *e, const int64_t *total, const uint64_t *squares, double n, int64_t pause,
-                     double floor_n, double *z, double *denominator, int64_t count)
+                     double widening, double floor_n, double *z, double *denominator, int64_t count)
     ctypedef struct fixed_sums:
         int64_t location, scale
     fixed_sums window_fixed(const int64_t *total, const double *denominator, double n, double unit, int64_t *location,
@@ -32,7 +37,9 @@ cdef extern from "window.h" nogil:
     int64_t indices_above(const double *z, double bound, int32_t *index, int64_t count)
 
 TIERS = {"base": TIER_BASE, "v3": TIER_V3, "v4": TIER_V4}
-LAWS = {"linear": LINEAR, "normal": NORMAL}
+LAWS = {"linear": LINEAR, "normal": NORMAL, "logistic": LOGISTIC, "exponential": EXPONENTIAL,
+        "student": STUDENT}
+ESTIMATORS = {"constant": CONSTANT, "window": WINDOW, "prediction": PREDICTION, "mean": MEAN}
 NEVER = INT64_MAX
 INSTANT_LIMIT = SUM_LIMIT
 accrual_tier = best_tier()
@@ -54,52 +61,116 @@ def tier(name=None):
 # ---- a detector, compiled -------------------------------------------------------------------------------------------
 
 cdef class Detector:
-    """An estimator's parameters and a law. Immutable; checked by accrual.detectors, which makes it."""
+    """An estimator's parameters and a law. Immutable; checked by accrual.detectors, which makes it.
+
+    Parameters
+    ----------
+    law, kind : str
+        Keys of LAWS and ESTIMATORS.
+    window, min_samples : int
+        Intervals that count at most, and below which there is no level.
+    pause : int [ns]
+    floor, scale : float [ns]
+        The smallest scale (1 ns at least), and that of a constant.
+    weight, prior : float, float [ns]
+        Intervals that a mean counts besides the window's, and their sum.
+    seeds : tuple of up to two int [ns]
+        Samples that the first heartbeat brings.
+    longest : int [ns], unlearned : float
+        Longer intervals are not learned, nor those at whose end the level was `unlearned` or more.
+    """
 
     cdef estimator e
-    cdef law_kind kind
-    cdef readonly tuple parameters
+    cdef law_kind law
+    cdef readonly dict parameters
 
-    def __cinit__(self, *, str law, int64_t window=0, int64_t min_samples=0, int64_t pause=0, double floor=1.0,
-                  double scale=0.0):
-        self.parameters = (law, window, min_samples, pause, floor, scale)
-        self.kind = LAWS[law]
-        self.e.kind = WINDOW if window else CONSTANT
+    def __cinit__(self, *, str law, str kind="constant", int64_t window=0, int64_t min_samples=0,
+                  int64_t pause=0, double floor=1.0, double scale=1.0, double weight=0.0, double prior=0.0,
+                  tuple seeds=(), int64_t longest=INT64_MAX, double unlearned=INFINITY):
+        cdef int64_t k
+        self.parameters = dict(
+            law=law, kind=kind, window=window, min_samples=min_samples, pause=pause, floor=floor, scale=scale,
+            weight=weight, prior=prior, seeds=seeds, longest=longest, unlearned=unlearned)
+        self.law = LAWS[law]
+        self.e.kind = ESTIMATORS[kind]
+        if len(seeds) > MOST_SEEDS or (self.e.kind == CONSTANT) != (window == 0):
+            raise ValueError("Detector: at most two seeds, and a window for all estimators but the constant one")
         self.e.window = window
         self.e.min_samples = min_samples
         self.e.pause = pause
         self.e.floor = floor if floor > 1 else 1
         self.e.scale = scale if scale > 1 else 1
+        self.e.weight, self.e.prior = weight, prior
+        self.e.seeds = len(seeds)
+        for k in range(self.e.seeds):
+            self.e.seed[k] = seeds[k]
+        self.e.longest = longest
+        self.e.z_unlearned = inverse_of(self.law, unlearned, 1)
         self.e.squares_limit = ~(<u128> 0) // <u128> (window if window else 1)
 
     def __reduce__(self):
-        return _detector, self.parameters
+        return _detector, (self.parameters,)
+
+    @property
+    def window(self):
+        """How many intervals count at most."""
+        return self.e.window
+
+    @property
+    def seeds(self):
+        """How many samples the first heartbeat brings."""
+        return self.e.seeds
 
     @property
     def memory(self):
-        """How many intervals back a level can depend on."""
-        return self.e.window
+        """How many intervals back a level can depend on; None where there is no bound.
+
+        Whether an interval is learned may depend on the level, and so on whether all those before it were.
+        """
+        return self.e.window if self.e.z_unlearned == INFINITY else None
 
     @property
     def min_samples(self):
         """How many intervals must be known before there is a level."""
         return self.e.min_samples
 
-    def level(self, double z):
-        """The law's level at normalised lateness z."""
+    @property
+    def plain(self):
+        """Whether what is learned of a trace are its intervals, all of them and nothing else."""
+        return self.e.seeds == 0 and self.e.longest == INT64_MAX and self.e.z_unlearned == INFINITY
+
+    @property
+    def asks(self):
+        """Whether the law asks for degrees of freedom, so that a threshold's lateness depends on n."""
+        return self.law == STUDENT
+
+    @final
+    cdef double z_at(self, double threshold, int64_t n) noexcept nogil:
+        """The lateness that belongs to a threshold where n intervals are known."""
+        return inverse_of(self.law, threshold, max(n - 1, 1))
+
+    def level(self, double z, int64_t df=0):
+        """The law's level at normalised lateness z; with df degrees of freedom where the law asks for them."""
+        self.check(df)
         if z != z:
             return NAN
-        return level_of(self.kind, z)
+        return level_of(self.law, z, df)
 
-    def inverse(self, double level):
+    def inverse(self, double level, int64_t df=0):
         """The smallest z whose level is >= level; -inf when every z's is, inf when none is."""
+        self.check(df)
         if level != level:
             raise ValueError("threshold must be a number, got nan")
-        return inverse_of(self.kind, level)
+        return inverse_of(self.law, level, df)
+
+    cdef int check(self, int64_t df) except -1:
+        if self.law == STUDENT and not 1 <= df <= 1 << 24:
+            raise ValueError(f"df must be 1 to 16777216 for Student's law, got {df}")
+        return 0
 
 
-def _detector(law, window, min_samples, pause, floor, scale):
-    return Detector(law=law, window=window, min_samples=min_samples, pause=pause, floor=floor, scale=scale)
+def _detector(parameters):
+    return Detector(**parameters)
 
 
 cdef Detector NO_DETECTOR = Detector(law="linear")
@@ -108,15 +179,19 @@ cdef Detector NO_DETECTOR = Detector(law="linear")
 # ---- which heartbeats count -----------------------------------------------------------------------------------------
 
 cdef enum verdict:
-    FIRST    # the first of all
-    COUNTS   # closes an interval
-    STEP     # the clock went back: counts, closes no interval
-    RESTART  # another epoch: counts, everything learned is void
-    IGNORED  # late, duplicate or reordered: changes nothing
+    FIRST      # the first of all
+    COUNTS     # closes an interval
+    STEP       # the clock went back: counts, closes no interval
+    RESTART    # another epoch: counts, everything learned is void
+    IGNORED    # late, duplicate or reordered: changes nothing
+    UNLEARNED  # closes an interval that is not learned (take_in alone says so)
+    VERDICTS
 
 ctypedef struct peer_order:  # what decides that
     int64_t last, sequence, epoch
     bint heard, numbered, dated
+
+VERDICT = dict(first=FIRST, counts=COUNTS, step=STEP, restart=RESTART, ignored=IGNORED, unlearned=UNLEARNED)
 
 
 cdef inline verdict accept(peer_order *p, int64_t now, bint numbered, int64_t sequence, bint dated,
@@ -144,42 +219,210 @@ cdef inline verdict accept(peer_order *p, int64_t now, bint numbered, int64_t se
     return v
 
 
-# ---- one peer -------------------------------------------------------------------------------------------------------
+# ---- what callers hand in -------------------------------------------------------------------------------------------
 
-cdef int64_t whole(value) except? -1:
-    """An int64 from anything that is a whole number by type; a float is not, whatever its value."""
-    return value if type(value) is int else PyNumber_Index(value)
+cdef object whole_number(value, str name):
+    """An int from anything that is a whole number by type: not a bool, and not a float, whatever its value."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return PyNumber_Index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+
+
+cdef int refuse_instant(value, str name) except -1:
+    raise ValueError(f"{name} must lie within 2**62 ns (146 years) of the clock's zero, got {value}")
+
+
+cdef inline int64_t whole(value, str name) except? -1:
+    try:
+        return value if type(value) is int else whole_number(value, name)
+    except OverflowError:
+        raise ValueError(f"{name} must fit into 64 bits with its sign, got {value}") from None
+
+
+cdef inline int64_t instant(value, str name) except? -1:
+    cdef int64_t t
+    try:
+        t = value if type(value) is int else whole_number(value, name)
+    except OverflowError:
+        t = INT64_MAX
+    if t >= SUM_LIMIT or t <= -SUM_LIMIT:
+        refuse_instant(value, name)
+    return t
+
+
+def as_instant(value, str name):
+    """An instant, ns; TypeError and ValueError call it by name."""
+    return instant(value, name)
+
+
+cdef int64_t natural(value, str name) except -1:
+    """A whole number from 0 on, so far below the int64 limit that counting on from it never overflows."""
+    cdef int64_t x = whole(value, name)
+    if not 0 <= x < SUM_LIMIT:
+        raise ValueError(f"{name} must be 0 to 2**62, got {x}")
+    return x
+
+
+cdef double real(value, str name) except? -1:
+    """A double from a float, an int, or what NumPy and fractions have of the kind; not from a bool or a string."""
+    if type(value) is not float:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{name} must be a number, got {value!r}")
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{name} must fit into a double, got {value}") from None
+    return value
+
+
+# ---- what one peer and many share -----------------------------------------------------------------------------------
+
+cdef inline bint remember(const estimator *e, sums *w, int64_t *ring, int64_t *slot, int64_t interval) noexcept nogil:
+    """Learn an interval, into the sums and the ring of a window; False if the sums cannot hold it.
+
+    `ring` holds the window's intervals; slot[0] is where the next one goes, over the oldest once the window is full.
+    """
+    if not learn(e, w, interval, ring[slot[0]] if w.n == e.window else 0):
+        return False
+    ring[slot[0]] = interval
+    slot[0] = 0 if slot[0] + 1 == e.window else slot[0] + 1
+    return True
+
+
+cdef inline void begin(const estimator *e, sums *w, int64_t *ring, int64_t *slot) noexcept nogil:
+    """Know only what a first heartbeat brings; there is room for MOST_SEEDS, or the window if that is less."""
+    cdef int64_t k
+    w[0] = nothing_known(e)
+    slot[0] = 0
+    for k in range(e.seeds):
+        remember(e, w, ring, slot, e.seed[k])
+
+
+cdef inline verdict take_in(const estimator *e, peer_order *p, sums *w, int64_t *ring, int64_t *slot, int64_t now,
+                            bint numbered, int64_t sequence, bint dated, int64_t epoch) noexcept nogil:
+    """A heartbeat, whole: does it count, and what does the window learn from it?"""
+    cdef int64_t last = p.last
+    cdef verdict v = accept(p, now, numbered, sequence, dated, epoch)
+    if v == COUNTS and e.kind != CONSTANT:
+        return v if welcome(e, w, now - last) and remember(e, w, ring, slot, now - last) else UNLEARNED
+    if v == FIRST or v == RESTART:
+        begin(e, w, ring, slot)
+    return v
+
+
+cdef inline int64_t silence(int64_t last, int64_t now) noexcept nogil:
+    """Time since the last heartbeat; a query at an instant before it is one at it."""
+    return now - last if now > last else 0
+
+
+cdef inline int64_t deadline_of(const estimator *e, const sums *w, double n_scale, int64_t last,
+                                double z) noexcept nogil:
+    """The first ns at which the lateness reaches z; INT64_MAX where there is none. The level must be known."""
+    cdef int64_t elapsed = first_elapsed(e, w.n, located(e, w), n_scale, z)
+    return INT64_MAX if elapsed > INT64_MAX - 1 - max(last, 0) else last + elapsed
+
+
+cdef double threshold_level(value) except? -1:
+    cdef double level = real(value, "threshold")
+    if level != level:
+        raise ValueError("threshold must be a number, got nan")
+    return level
+
+
+# ---- one peer -------------------------------------------------------------------------------------------------------
+#
+# Rule 1: between two calls of Python code a method of Peer leaves everything consistent. The clock and the arguments'
+# conversions, which may run any code and let other threads in, come first; then C alone, which the GIL makes atomic;
+# then listeners, and last the destructors of what was replaced. So no call needs a lock.
+#
+# Rule 2: what became of a peer follows from its heartbeats alone, not from when somebody looked. In silence each state
+# has one end (silence_ends) and one successor (AFTER_SILENCE):
+#
+#     UNKNOWN    expected     ->  SUSPECTED
+#     TRUSTED    deadline     ->  SUSPECTED
+#     SUSPECTED  held_until   ->  TRUSTED      where a level is known and the deadline is later
+#
+# A heartbeat, or a change by hand (threshold, detector, expect, reset), leads to any state: state_at says which.
+
+cdef enum peer_state:
+    NOT_SEEN = -1
+    UNKNOWN
+    TRUSTED
+    SUSPECTED
+
+cdef peer_state[3] AFTER_SILENCE = [SUSPECTED, SUSPECTED, TRUSTED]  # after UNKNOWN, TRUSTED, SUSPECTED
+
+ctypedef struct transition:
+    peer_state old, new
+    int64_t at
+    double level
+
+ctypedef struct counters:
+    int64_t accepted, ignored, clock_steps, restarts, unlearned
+
+
+cdef object optional(int64_t value, int64_t absent):
+    return None if value == absent else value
 
 
 cdef class Peer:
     """One peer's detector, one heartbeat at a time. accrual.monitor.Monitor is its public face."""
 
     cdef readonly Detector compiled
-    cdef object clock
+    cdef readonly object clock, detector  # detector: what `compiled` was made from; here, so that both change at once
     cdef double _threshold, z  # z: the lateness at which the level reaches the threshold
+    cdef int64_t z_n           # where the law asks for degrees of freedom: the n that z belongs to, -1 for none
     cdef peer_order order
     cdef sums w
     cdef int64_t *ring
-    cdef int64_t room, slot  # room: intervals that the ring can hold now; slot: where the oldest lies once it is full
-    cdef readonly int64_t accepted, ignored, clock_steps, restarts, unlearned
+    cdef int64_t room, slot  # room: intervals that the ring can hold now; slot: where the next one goes
+    cdef counters count
+    cdef int64_t stable_after, unknown_after  # ns; unknown_after -1: never
+    cdef int64_t expected    # while the level is unknown: from when on the silence is suspect; INT64_MAX: never
+    cdef int64_t held_until  # until when a suspicion that ended still shows in the state; INT64_MIN: it does not
+    cdef readonly list _listeners  # who is called with each transition; without any nothing is noticed
+    cdef peer_state seen     # the state that they were told last
+    cdef int64_t noticed     # the instant up to which they know; INT64_MIN: none
+    cdef int64_t told        # the end of `seen` that they wait for; INT64_MIN: they do not wait
+    cdef transition *pending  # noticed, not yet delivered: those from `first` to `first + waiting`
+    cdef int64_t pending_room, first, waiting
 
     def __cinit__(self, *args, **kwargs):
         self.compiled = NO_DETECTOR  # never None, whatever a subclass forgets: methods read it without a check
+        self.z_n = self.unknown_after = -1
+        self._listeners = []
+        self.seen = NOT_SEEN
+        self.noticed = self.told = INT64_MIN
+        self.forget()
 
-    def __init__(self, Detector compiled not None, double threshold, clock):
-        self.compiled = compiled
-        self.clock = clock
+    def __init__(self, detector, threshold, clock, int64_t stable_after=0, int64_t unknown_after=-1):
+        cdef Detector compiled = detector.compiled
+        cdef tuple _former = (self.compiled, self.detector, self.clock)  # kept till the end: see Rule 1
+        self.compiled, self.detector, self.clock = compiled, detector, clock
+        self.z_n = -1
+        self.stable_after = stable_after
+        self.unknown_after = unknown_after
+        self.forget()
         self.threshold = threshold
-        self.reset()
 
     def __dealloc__(self):
         free(self.ring)
+        free(self.pending)
 
-    def reset(self):
-        """Forget the heartbeats, not the counters: as after a restart, but of this side's own will."""
+    cdef void forget(self) noexcept:
         self.order = peer_order(last=0, sequence=0, epoch=0, heard=False, numbered=False, dated=False)
         self.w = nothing_known(&self.compiled.e)
         self.slot = 0
+        self.expected = INT64_MAX
+        self.held_until = INT64_MIN
+
+    def reset(self):
+        """Forget heartbeats and expectations, not the counters: as after a restart, but of this side's own will."""
+        self.forget()
+        self.changed_by_hand()
 
     @property
     def threshold(self):
@@ -187,97 +430,151 @@ cdef class Peer:
         return self._threshold
 
     @threshold.setter
-    def threshold(self, double threshold):
-        self.z = self.compiled.inverse(threshold)
-        self._threshold = threshold
+    def threshold(self, threshold):
+        self._threshold = threshold_level(threshold)
+        self.z_n = -1
+        self.changed_by_hand()
+
+    cdef double reached(self) noexcept:
+        """The lateness at which the level reaches the threshold."""
+        cdef int64_t n = self.w.n if self.compiled.law == STUDENT else 0
+        if self.z_n != n:
+            self.z = self.compiled.z_at(self._threshold, n)
+            self.z_n = n
+        return self.z
+
+    cdef double reaches(self, threshold) except? -1:
+        """The same for another threshold, or the peer's own for None."""
+        return self.reached() if threshold is None else self.compiled.z_at(threshold_level(threshold), self.w.n)
+
+    def expect(self, by):
+        """Suspect the peer from `by` (ns) on, if no level is known by then; nothing where one is known already.
+
+        Heartbeats that leave the level unknown do not put it off, unless there is `unknown_after`.
+        """
+        cdef int64_t t = instant(by, "by")
+        if self.unknown():
+            self.expected = t
+            self.changed_by_hand()
 
     cdef int64_t instant(self, now) except? -1:
-        cdef int64_t t
-        try:
-            t = whole(self.clock() if now is None else now)
-        except OverflowError:
-            t = INT64_MAX
-        if t >= SUM_LIMIT or t <= -SUM_LIMIT:
-            raise ValueError(f"now must lie within 2**62 ns (146 years) of the clock's zero, got {now}")
-        return t
+        return instant(self.clock() if now is None else now, "now")
 
-    cdef int keep(self, int64_t interval) except -1:
-        """Learn an interval: into the ring, which grows by doubling up to the window, and into the sums."""
-        cdef estimator *e = &self.compiled.e
+    cdef int make_room(self) except -1:
+        """Let the ring hold one interval more, or all seeds; it grows by doubling up to the window."""
         cdef int64_t *larger
-        cdef bint full = self.w.n == e.window
-        if e.kind == CONSTANT:
-            return 0
-        if not full and self.w.n == self.room:
-            larger = <int64_t *> realloc(self.ring, <size_t> min(e.window, max(64, 2 * self.room)) * sizeof(int64_t))
+        cdef int64_t window = self.compiled.e.window, room
+        if self.room < min(window, max(self.slot + 1, <int64_t> MOST_SEEDS)):
+            room = min(window, max(64, 2 * self.room))
+            larger = <int64_t *> realloc(self.ring, <size_t> room * sizeof(int64_t))
             if larger is NULL:
                 raise MemoryError
-            self.ring = larger
-            self.room = min(e.window, max(64, 2 * self.room))
-        if not learn(e, &self.w, interval, self.ring[self.slot] if full else 0):
-            self.unlearned += 1
-        elif full:
-            self.ring[self.slot] = interval
-            self.slot = 0 if self.slot + 1 == e.window else self.slot + 1
-        else:
-            self.ring[self.w.n - 1] = interval
+            self.ring, self.room = larger, room
         return 0
+
+    cdef int take_in(self, int64_t t, bint numbered, int64_t sequence, bint dated, int64_t epoch) except -1:
+        """A heartbeat: 1 if it was accepted."""
+        cdef verdict v
+        self.make_room()
+        v = take_in(&self.compiled.e, &self.order, &self.w, self.ring, &self.slot, t, numbered, sequence, dated, epoch)
+        if v == IGNORED:
+            self.count.ignored += 1
+            return 0
+        self.count.accepted += 1
+        self.count.clock_steps += v == STEP
+        self.count.restarts += v == RESTART
+        self.count.unlearned += v == UNLEARNED
+        if not self.unknown():
+            self.expected = INT64_MAX
+        elif self.unknown_after >= 0:
+            self.expected = t + self.unknown_after
+        return 1
 
     def heartbeat(self, now=None, sequence=None, epoch=None):
         """Take in a heartbeat that arrived at `now` (ns; the clock's reading by default).
 
         Returns whether it was accepted: a late, duplicate or reordered one (by `sequence`) is counted and ignored.
         """
-        cdef int64_t t = self.instant(now), last = self.order.last
+        cdef int64_t t = self.instant(now)
         cdef bint numbered = sequence is not None, dated = epoch is not None
-        cdef int64_t number = whole(sequence) if numbered else 0, boot = whole(epoch) if dated else 0
-        cdef verdict v = accept(&self.order, t, numbered, number, dated, boot)
-        if v == COUNTS:
-            self.keep(t - last)
-        elif v == IGNORED:
-            self.ignored += 1
-            return False
-        elif v == STEP:
-            self.clock_steps += 1
-        elif v == RESTART:
-            self.restarts += 1
-            self.w = nothing_known(&self.compiled.e)
-            self.slot = 0
-        self.accepted += 1
-        return True
+        cdef int64_t number = whole(sequence, "sequence") if numbered else 0
+        cdef int64_t boot = whole(epoch, "epoch") if dated else 0
+        cdef bint accepted, nearer = False, late
+        cdef int64_t due
+        if not (self._listeners or self.stable_after):
+            return <bint> self.take_in(t, numbered, number, dated, boot)
+        late = self.suspected_at(t, self.reached())
+        if self._listeners and t >= self.noticed:
+            self.notice(t)
+        accepted = self.take_in(t, numbered, number, dated, boot)
+        if accepted:
+            self.hold(t, late)
+            if self._listeners:
+                self.noticed = t
+                self.notice(t)
+                due = self.silence_ends(self.seen)
+                nearer = due < self.told
+                self.told = min(self.told, due)
+        if nearer or self.waiting:
+            self._tell(nearer)
+        return accepted
+
+    cdef void hold(self, int64_t t, bint late) noexcept:
+        """After a heartbeat: until when the state stays SUSPECTED; `late`: the heartbeat ended a suspicion."""
+        if self.unknown() or not late and self.held_until <= t or not self.stable_after:
+            self.held_until = INT64_MIN
+        elif late or self.held_until > t + self.stable_after:  # the latter: the clock went back
+            self.held_until = t + self.stable_after
 
     cdef bint unknown(self) noexcept:
         return not self.order.heard or not known(&self.compiled.e, self.w.n)
 
     cdef double lateness_at(self, int64_t now) noexcept:
         cdef estimator *e = &self.compiled.e
-        cdef int64_t elapsed = now - self.order.last if now > self.order.last else 0
-        return lateness(e, self.w.n, self.w.sum, denominator(e, &self.w), elapsed)
+        return lateness(e, self.w.n, located(e, &self.w), denominator(e, &self.w), silence(self.order.last, now))
+
+    cdef double level_at(self, int64_t t) noexcept:
+        return NAN if self.unknown() else level_of(self.compiled.law, self.lateness_at(t), self.w.n - 1)
+
+    cdef bint suspected_at(self, int64_t t, double z) noexcept:
+        return t >= self.expected if self.unknown() else self.lateness_at(t) >= z
+
+    cdef int64_t deadline_at(self, double z) noexcept:
+        """The first ns of suspicion in silence; INT64_MAX: never."""
+        cdef estimator *e = &self.compiled.e
+        if self.unknown():
+            return self.expected
+        return deadline_of(e, &self.w, denominator(e, &self.w), self.order.last, z)
+
+    cdef peer_state state_at(self, int64_t t) noexcept:
+        if self.suspected_at(t, self.reached()):
+            return SUSPECTED
+        if self.unknown():
+            return UNKNOWN
+        return SUSPECTED if t < self.held_until else TRUSTED
+
+    cdef int64_t silence_ends(self, peer_state state) noexcept:
+        """When the state gives way to AFTER_SILENCE[state] by itself; INT64_MAX: never."""
+        if state != SUSPECTED:
+            return self.deadline_at(self.reached()) if self.unknown() == (state == UNKNOWN) else INT64_MAX
+        if self.held_until == INT64_MIN or self.unknown() or self.held_until >= self.deadline_at(self.reached()):
+            return INT64_MAX
+        return self.held_until
 
     def level(self, now=None):
         """The suspicion level at `now` (ns); NaN while too few intervals are known."""
-        cdef int64_t t = self.instant(now)
-        if self.unknown():
-            return NAN
-        return level_of(self.compiled.kind, self.lateness_at(t))
+        return self.level_at(self.instant(now))
 
     def suspected(self, now=None, threshold=None):
-        """Whether the level at `now` (ns) is at or above the threshold; an unknown level is not."""
+        """Whether the level at `now` (ns) is at or above the threshold, or a peer without a level is overdue."""
         cdef int64_t t = self.instant(now)
-        cdef double z = self.z if threshold is None else self.compiled.inverse(threshold)
-        return not self.unknown() and self.lateness_at(t) >= z
+        cdef double z = self.reaches(threshold)
+        return self.suspected_at(t, z)
 
     def deadline(self, threshold=None):
         """The first ns at which the peer will be suspected if it stays silent; None where there is none."""
-        cdef double z = self.z if threshold is None else self.compiled.inverse(threshold)
-        cdef estimator *e = &self.compiled.e
-        cdef int64_t elapsed
-        if self.unknown():
-            return None
-        elapsed = first_elapsed(e, self.w.n, self.w.sum, denominator(e, &self.w), z)
-        if elapsed > INT64_MAX - 1 - max(self.order.last, 0):
-            return None
-        return self.order.last + elapsed
+        cdef double z = self.reaches(threshold)
+        return optional(self.deadline_at(z), INT64_MAX)
 
     @property
     def last(self):
@@ -287,14 +584,608 @@ cdef class Peer:
     @property
     def samples(self):
         """How many intervals the window holds."""
-        return self.w.n if self.compiled.e.kind == WINDOW else 0
+        return self.w.n if self.compiled.e.kind != CONSTANT else 0
+
+    # The transitions
+
+    cdef int notice(self, int64_t t) except -1:
+        """Follow the state up to instant t, in order."""
+        cdef int64_t due = self.silence_ends(self.seen)
+        cdef peer_state state
+        while self.noticed < due <= t:
+            self.enter(AFTER_SILENCE[<int> self.seen], due)
+            due = self.silence_ends(self.seen)
+        self.noticed = t
+        state = self.state_at(t)
+        if state != self.seen:
+            self.enter(state, t)
+        return 0
+
+    cdef int enter(self, peer_state state, int64_t at) except -1:
+        cdef transition *larger
+        if self.waiting == 0:
+            self.first = 0
+        if self.first + self.waiting == self.pending_room:
+            larger = <transition *> realloc(self.pending, <size_t> max(4, 2 * self.pending_room) * sizeof(transition))
+            if larger is NULL:
+                raise MemoryError
+            self.pending = larger
+            self.pending_room = max(4, 2 * self.pending_room)
+        self.pending[self.first + self.waiting] = transition(old=self.seen, new=state, at=at, level=self.level_at(at))
+        self.waiting += 1
+        self.seen = state
+        self.noticed = at
+        return 0
+
+    cdef int changed_by_hand(self) except -1:
+        """No clock is read here: what the change leads to is noticed when somebody looks, and waiters are to look."""
+        if self._listeners:
+            self._tell(True)
+        return 0
+
+    def _look(self, now=None):
+        """The state's number at `now`. Notices transitions, but for an instant before the last noticed one."""
+        cdef int64_t t = self.instant(now)
+        cdef int state = self.state_at(t)
+        if self._listeners and t >= self.noticed:
+            self.notice(t)
+        if self.waiting:
+            self._tell(False)
+        return state
+
+    def _listen(self, listener):
+        """Call `listener` with transitions from now on; the first listener from the last heartbeat on."""
+        self._listeners.append(listener)
+        if self.seen == NOT_SEEN:
+            self.seen = UNKNOWN if self.unknown() else TRUSTED
+            self.noticed = self.order.last if self.order.heard else INT64_MIN
+
+    def _await_change(self, now):
+        """When the state at `now` ends in silence, or None; listeners are told when that comes nearer."""
+        cdef int64_t t = instant(now, "now")
+        self.told = self.silence_ends(self.state_at(t))
+        return optional(self.told, INT64_MAX)
+
+    @property
+    def _waiting(self):
+        """How many transitions are undelivered."""
+        return self.waiting
+
+    def _next_transition(self):
+        """Take the oldest undelivered transition, (old, new, at, level), or None."""
+        cdef transition oldest
+        if self.waiting == 0:
+            return None
+        oldest = self.pending[self.first]
+        self.first += 1
+        self.waiting -= 1
+        return <int> oldest.old, <int> oldest.new, oldest.at, oldest.level
+
+    # The state, whole
+
+    @property
+    def accepted(self):
+        """Heartbeats that counted."""
+        return self.count.accepted
+
+    @property
+    def ignored(self):
+        """Late, duplicate and reordered heartbeats."""
+        return self.count.ignored
+
+    @property
+    def clock_steps(self):
+        """Heartbeats at which the clock had gone back."""
+        return self.count.clock_steps
+
+    @property
+    def restarts(self):
+        """Heartbeats that began a new epoch."""
+        return self.count.restarts
+
+    @property
+    def unlearned(self):
+        """Intervals too long for the window's exact sums."""
+        return self.count.unlearned
+
+    def _stats(self):
+        """Of one moment: samples, mean and deviation of their intervals [ns], last, the counters in a dict."""
+        cdef sums w = self.w
+        cdef counters count = self.count
+        cdef peer_order order = self.order
+        if self.compiled.e.kind == CONSTANT:
+            w.n = 0
+        return (w.n, <double> w.sum / w.n if w.n else NAN,
+                sqrt(exact_spread(w.n, w.sum, w.squares)) / w.n if w.n else NAN,
+                order.last if order.heard else None, count)
+
+    cdef int64_t *intervals(self, int64_t *n) except NULL:
+        """The window's intervals, oldest first, in memory that the caller frees."""
+        cdef int64_t newer
+        cdef int64_t *copy
+        n[0] = self.w.n if self.compiled.e.kind != CONSTANT else 0
+        copy = <int64_t *> malloc(<size_t> max(1, n[0]) * sizeof(int64_t))
+        if copy is NULL:
+            raise MemoryError
+        if n[0]:
+            newer = n[0] - self.slot
+            memcpy(copy, self.ring + self.slot, <size_t> newer * sizeof(int64_t))
+            memcpy(copy + newer, self.ring, <size_t> self.slot * sizeof(int64_t))
+        return copy
+
+    cdef int relearn(self, const int64_t *intervals, int64_t n) except -1:
+        """Know these intervals, oldest first, and no others; where there are none, what a first heartbeat brings."""
+        cdef estimator *e = &self.compiled.e
+        cdef int64_t i
+        self.w = nothing_known(e)
+        self.slot = 0
+        if n == 0 and self.order.heard:
+            self.make_room()
+            begin(e, &self.w, self.ring, &self.slot)
+        for i in range(n if e.kind != CONSTANT else 0):
+            self.make_room()
+            if not remember(e, &self.w, self.ring, &self.slot, intervals[i]):
+                self.count.unlearned += 1
+        return 0
+
+    def _change_detector(self, detector):
+        """Go on with another detector; it learns the intervals that the window holds."""
+        cdef Detector compiled = detector.compiled
+        cdef tuple _former = (self.compiled, self.detector)  # kept till the end: see Rule 1
+        cdef int64_t n
+        cdef int64_t *intervals = self.intervals(&n)
+        self.compiled, self.detector = compiled, detector
+        self.z_n = -1
+        try:
+            self.relearn(intervals, n)
+        finally:
+            free(intervals)
+        if not self.unknown():
+            self.expected = INT64_MAX
+        self.changed_by_hand()
+
+    def _save(self):
+        """Of one moment: detector, threshold, and what a fresh peer needs to go on alike, in a dict for JSON."""
+        cdef object detector = self.detector
+        cdef double threshold = self._threshold
+        cdef peer_order order = self.order
+        cdef counters count = self.count
+        cdef int64_t expected = self.expected, held_until = self.held_until, noticed = self.noticed, n, i
+        cdef peer_state seen = self.seen
+        cdef int64_t *intervals = self.intervals(&n)
+        try:
+            return detector, threshold, {
+                "last": order.last if order.heard else None,
+                "sequence": order.sequence if order.numbered else None,
+                "epoch": order.epoch if order.dated else None,
+                "intervals": [intervals[i] for i in range(n)],
+                "expected": optional(expected, INT64_MAX),
+                "held_until": optional(held_until, INT64_MIN),
+                "seen": optional(seen, NOT_SEEN),
+                "noticed": optional(noticed, INT64_MIN),
+                "counters": count,
+            }
+        finally:
+            free(intervals)
+
+    def _load(self, saved):
+        """Take over what _save gave. Safe with any values; the caller compares _save() to see if all were taken."""
+        cdef tuple given = tuple(saved["intervals"])
+        cdef peer_order order = peer_order(
+            last=instant(saved["last"], "last") if saved["last"] is not None else 0,
+            sequence=whole(saved["sequence"], "sequence") if saved["sequence"] is not None else 0,
+            epoch=whole(saved["epoch"], "epoch") if saved["epoch"] is not None else 0,
+            heard=saved["last"] is not None,
+            numbered=saved["sequence"] is not None,
+            dated=saved["epoch"] is not None)
+        cdef int64_t expected = whole(saved["expected"], "expected") if saved["expected"] is not None else INT64_MAX
+        cdef int64_t held = whole(saved["held_until"], "held_until") if saved["held_until"] is not None else INT64_MIN
+        cdef int64_t noticed = whole(saved["noticed"], "noticed") if saved["noticed"] is not None else INT64_MIN
+        cdef int64_t seen = whole(saved["seen"], "seen") if saved["seen"] is not None else NOT_SEEN
+        cdef counters count
+        cdef int64_t n = len(given), i
+        cdef int64_t *intervals
+        if not <int64_t> NOT_SEEN <= seen <= <int64_t> SUSPECTED:  # else Cython narrows `seen` to the enum first
+            raise ValueError(f"seen must be a state's number, got {seen}")
+        count.accepted, count.ignored, count.clock_steps, count.restarts, count.unlearned = (
+            natural(saved["counters"][name], name)
+            for name in ("accepted", "ignored", "clock_steps", "restarts", "unlearned"))
+        intervals = <int64_t *> malloc(<size_t> max(1, n) * sizeof(int64_t))
+        if intervals is NULL:
+            raise MemoryError
+        try:
+            for i in range(n):
+                intervals[i] = natural(given[i], "intervals")
+            self.forget()
+            self.order, self.count = order, count
+            if order.heard:
+                self.relearn(intervals, n)
+        finally:
+            free(intervals)
+        if self.unknown():
+            self.expected = expected
+        self.held_until, self.noticed = held, noticed
+        self.seen = <peer_state> seen
+
+
+# ---- many peers -----------------------------------------------------------------------------------------------------
+
+cdef extern from *:
+    """
+    /* How many of n deadlines have come, for each DUE_BLOCK of them; gives how many in all. */
+    enum { DUE_BLOCK = 128 };
+    ACCRUAL_INLINE int64_t count_due_body(const int64_t *restrict deadline, int64_t n, int64_t now,
+                                          uint8_t *restrict due) {
+        int64_t all = 0;
+        for (int64_t low = 0; low < n; low += DUE_BLOCK) {
+            const int64_t *block = deadline + low;
+            int64_t count = 0;
+            if (n - low >= DUE_BLOCK)
+                for (int j = 0; j < DUE_BLOCK; j++) count += block[j] <= now;
+            else
+                for (int j = 0; j < n - low; j++) count += block[j] <= now;
+            due[low / DUE_BLOCK] = (uint8_t)count;
+            all += count;
+        }
+        return all;
+    }
+    TIERED_BODY(int64_t, count_due, (const int64_t *restrict deadline, int64_t n, int64_t now, uint8_t *restrict due),
+                (deadline, n, now, due))
+
+    /* The numbers of the `due` that have come, of the block that begins at `first`. Each number is written and kept
+     * only where due: no branch for the CPU to mispredict. */
+    static void list_due_base(const int64_t *restrict deadline, int64_t n, int64_t now, int64_t first, int64_t due,
+                              int64_t *restrict out) {
+        for (int64_t m = 0; m < due; first++) {
+            out[m] = first;
+            m += deadline[first] <= now;
+        }
+    }
+    #if ACCRUAL_CLONES
+    #define list_due_v3 list_due_base
+    ACCRUAL_V4 static void list_due_v4(const int64_t *restrict deadline, int64_t n, int64_t now, int64_t first,
+                                       int64_t due, int64_t *restrict out) {
+        const __m512i count = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), limit = _mm512_set1_epi64(now);
+        int64_t m = 0;
+        for (; m < due && first + 8 <= n; first += 8) {
+            __mmask8 come = _mm512_cmple_epi64_mask(_mm512_loadu_si512(deadline + first), limit);
+            int more = __builtin_popcount(come);
+            /* Not _mm512_mask_compressstoreu_epi64, which Zen does in microcode. */
+            __m512i number = _mm512_maskz_compress_epi64(come, _mm512_add_epi64(_mm512_set1_epi64(first), count));
+            _mm512_mask_storeu_epi64(out + m, (__mmask8)((1u << more) - 1), number);
+            m += more;
+        }
+        _mm256_zeroupper();
+        list_due_base(deadline, n, now, first, due - m, out + m);
+    }
+    #endif
+    TIERED(void, list_due, (const int64_t *restrict deadline, int64_t n, int64_t now, int64_t first, int64_t due,
+                            int64_t *restrict out), (deadline, n, now, first, due, out))
+
+    #define prefetch(address) __builtin_prefetch(address, 1)
+    """
+    const int DUE_BLOCK
+    int64_t count_due(const int64_t *deadline, int64_t n, int64_t now, uint8_t *due) nogil
+    void list_due(const int64_t *deadline, int64_t n, int64_t now, int64_t first, int64_t due, int64_t *out) nogil
+    void prefetch(const void *address) nogil
+
+ctypedef struct account:
+    # What a bank keeps of one peer beside its deadline, sequence number, epoch and ring: 48 B. All zero: never heard.
+    int64_t last, sum
+    uint64_t squares_low, squares_high
+    double denominator
+    uint32_t slot  # where in the ring the next interval goes: how many there are, until the window is full
+    uint8_t full, heard, numbered, dated
+
+ACCOUNT = [("last", "<i8"), ("sum", "<i8"), ("squares_low", "<u8"), ("squares_high", "<u8"), ("denominator", "<f8"),
+           ("slot", "<u4"), ("full", "u1"), ("heard", "u1"), ("numbered", "u1"), ("dated", "u1")]
+
+cdef enum:
+    # How many heartbeats ahead an account and its deadline, and then (the slot being there) its place in the ring, are
+    # asked for. A million peers fit no cache: in random order 33 ns a heartbeat with this, 400 without.
+    STATE_AHEAD = 24
+    RING_AHEAD = 12
+    # Learned, then read, then given deadlines, so many at a time: short loops overlap (19 ns a heartbeat against 25).
+    BATCH = 32
+    Z_KEPT = 1024
+
+
+cdef inline int64_t samples_of(const estimator *e, const account *a) noexcept nogil:
+    return 1 if e.kind == CONSTANT else e.window if a.full else a.slot
+
+
+cdef inline sums sums_of(const estimator *e, const account *a) noexcept nogil:
+    cdef sums w = nothing_known(e)
+    if e.kind != CONSTANT:
+        w.n = samples_of(e, a)
+        w.sum = a.sum
+        w.squares = <u128> a.squares_high << 64 | a.squares_low
+    return w
+
+
+cdef inline void put_down(account *a, const sums *w) noexcept nogil:
+    a.sum = w.sum
+    a.squares_low = <uint64_t> w.squares
+    a.squares_high = <uint64_t> (w.squares >> 64)
+
+
+cdef inline bint level_known(const estimator *e, const account *a) noexcept nogil:
+    return a.heard and known(e, samples_of(e, a))
+
+
+cdef inline double denominator_for(const estimator *e, const account *a) noexcept nogil:
+    cdef sums w = sums_of(e, a)
+    return denominator(e, &w)
+
+
+cdef class Peers:
+    """Many peers' detector, heartbeats in batches. accrual.monitor.Bank is its public face, owns the arrays and locks.
+
+    Parameters
+    ----------
+    compiled : Detector
+    threshold : float
+    accounts : ACCOUNT array, shape (peers,)
+        Their sums and denominators are not believed but added up from the ring.
+    deadlines : int64 array, shape (peers,)
+        Filled here: INT64_MAX where there is none.
+    sequences, epochs : int64 arrays, shape (peers,)
+    ring : int64 array, shape (peers, compiled.window)
+        Of an account whose window is not full the first `slot` intervals count, else all.
+
+    Raises
+    ------
+    ValueError
+        If an account or an interval is none that heartbeats can leave behind: gives its index.
+    """
+
+    cdef readonly Detector compiled
+    cdef double _threshold
+    # The lateness that belongs to it with n intervals, at n % Z_KEPT (0 for laws that do not ask for n); -1: none yet.
+    cdef double[1024] z
+    cdef int64_t[1024] z_n
+    cdef account[::1] accounts
+    cdef int64_t[::1] deadlines, sequences, epochs
+    cdef int64_t[:, ::1] ring
+    cdef int64_t latest  # no last heartbeat is later
+
+    def __cinit__(self, Detector compiled not None, threshold, account[::1] accounts not None,
+                  int64_t[::1] deadlines not None, int64_t[::1] sequences not None, int64_t[::1] epochs not None,
+                  int64_t[:, ::1] ring not None):
+        cdef Py_ssize_t k, j, n = accounts.shape[0]
+        cdef const estimator *e = &compiled.e
+        cdef account *a
+        cdef sums w
+        cdef bint good = True
+        if not (deadlines.shape[0] == sequences.shape[0] == epochs.shape[0] == ring.shape[0] == n
+                and ring.shape[1] == e.window):
+            raise IndexError("Peers: arrays of the wrong shape")
+        self.compiled = compiled
+        self.accounts, self.deadlines, self.sequences, self.epochs, self.ring = (
+            accounts, deadlines, sequences, epochs, ring)
+        self.latest = -SUM_LIMIT
+        self._threshold = threshold_level(threshold)
+        memset(self.z_n, -1, sizeof(self.z_n))
+        with nogil:
+            for k in range(n):
+                a = &accounts[k]
+                deadlines[k] = INT64_MAX
+                if not (a.heard or a.slot or a.full or a.numbered or a.dated):
+                    continue  # not even written to: memory that no heartbeat has touched costs nothing
+                good = (a.heard == 1 and a.full <= 1 and a.numbered <= 1 and a.dated <= 1
+                        and (a.slot < e.window or (a.slot == e.window == 0 and not a.full))
+                        and -SUM_LIMIT < a.last < SUM_LIMIT)
+                w = nothing_known(e)
+                j = 0
+                while good and j < (e.window if a.full else a.slot):
+                    good = ring[k, j] >= 0 and learn(e, &w, ring[k, j], 0)
+                    j += 1
+                if not good:
+                    break
+                put_down(a, &w)
+                a.denominator = denominator_for(e, a)
+                deadlines[k] = self.deadline(a)
+                self.latest = max(self.latest, a.last)
+        if not good:
+            raise ValueError(f"account {k} is none that heartbeats can leave behind")
+
+    @property
+    def threshold(self):
+        """The level from which on a peer is suspected; a new one renews every deadline."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold):
+        cdef Py_ssize_t k
+        self._threshold = threshold_level(threshold)
+        memset(self.z_n, -1, sizeof(self.z_n))
+        with nogil:
+            for k in range(self.accounts.shape[0]):
+                self.deadlines[k] = self.deadline(&self.accounts[k])
+
+    @final
+    cdef int64_t deadline(self, const account *a) noexcept nogil:
+        cdef const estimator *e = &self.compiled.e
+        cdef sums w = sums_of(e, a)
+        cdef int64_t n = w.n if self.compiled.law == STUDENT else 0, k = n % Z_KEPT
+        if not level_known(e, a):
+            return INT64_MAX
+        if self.z_n[k] != n:
+            self.z[k] = self.compiled.z_at(self._threshold, n)
+            self.z_n[k] = n
+        return deadline_of(e, &w, a.denominator, a.last, self.z[k])
+
+    cdef int check(self, const int64_t[::1] peers) except -1:
+        """Refuse numbers that no peer has."""
+        cdef Py_ssize_t i, n = self.accounts.shape[0]
+        cdef bint outside = False
+        with nogil:
+            for i in range(peers.shape[0]):
+                outside |= not 0 <= peers[i] < n
+        if outside:
+            i = next(i for i in range(peers.shape[0]) if not 0 <= peers[i] < n)
+            raise ValueError(f"peers[{i}] = {peers[i]} is no peer: there are {n}, numbered from 0")
+        return 0
+
+    def reset(self, const int64_t[::1] peers not None):
+        """Forget these peers' heartbeats."""
+        cdef Py_ssize_t i
+        self.check(peers)
+        with nogil:
+            for i in range(peers.shape[0]):
+                memset(&self.accounts[peers[i]], 0, sizeof(account))
+                self.deadlines[peers[i]] = INT64_MAX
+
+    def heartbeat(self, const int64_t[::1] peers not None, const int64_t[::1] now not None, const int64_t[::1] sequence,
+                  const int64_t[::1] epoch, uint8_t[::1] accepted not None, int64_t[::1] counts not None):
+        """Take in heartbeats in order; accepted[i]: whether that one was. Adds to `counts`, one for each verdict."""
+        cdef Py_ssize_t i, k, low, high = 0, n = peers.shape[0]
+        cdef estimator e = self.compiled.e
+        cdef bint numbered = sequence is not None, dated = epoch is not None
+        # Plain pointers: the compiler must take `accepted`, of bytes, for a name of anything behind self.
+        cdef account *accounts
+        cdef int64_t *deadlines
+        cdef int64_t *sequences
+        cdef int64_t *epochs
+        cdef int64_t *ring
+        cdef account *a
+        cdef peer_order p
+        cdef sums w
+        cdef int64_t slot, latest = self.latest
+        cdef verdict v
+        if not (now.shape[0] == accepted.shape[0] == n and counts.shape[0] == VERDICTS
+                and (not numbered or sequence.shape[0] == n) and (not dated or epoch.shape[0] == n)):
+            raise IndexError("Peers.heartbeat: arrays of different lengths")
+        self.check(peers)
+        if n == 0:
+            return
+        accounts, deadlines = &self.accounts[0], &self.deadlines[0]
+        sequences, epochs = &self.sequences[0], &self.epochs[0]
+        ring = &self.ring[0, 0] if e.window else NULL
+        with nogil:
+            while high < n:
+                low = high
+                high = min(low + BATCH, n)
+                for i in range(low, high):
+                    if i + STATE_AHEAD < n:
+                        k = peers[i + STATE_AHEAD]
+                        prefetch(accounts + k)
+                        prefetch(<char *> (accounts + k + 1) - 1)  # half of them lie on two cache lines
+                        prefetch(deadlines + k)
+                        if numbered:
+                            prefetch(sequences + k)
+                        if dated:
+                            prefetch(epochs + k)
+                    if i + RING_AHEAD < n:
+                        k = peers[i + RING_AHEAD]
+                        prefetch(ring + k * e.window + accounts[k].slot)
+                    k = peers[i]
+                    a = accounts + k
+                    p.last, p.heard, p.numbered, p.dated = a.last, a.heard, a.numbered, a.dated
+                    p.sequence = sequences[k] if p.numbered else 0
+                    p.epoch = epochs[k] if p.dated else 0
+                    w = sums_of(&e, a)
+                    slot = a.slot
+                    v = take_in(&e, &p, &w, ring + k * e.window, &slot, now[i],
+                                numbered, sequence[i] if numbered else 0, dated, epoch[i] if dated else 0)
+                    counts[<int64_t> v] += 1
+                    accepted[i] = v != IGNORED
+                    if v == IGNORED:
+                        continue
+                    a.last, a.heard, a.numbered, a.dated = p.last, p.heard, p.numbered, p.dated
+                    if numbered:
+                        sequences[k] = p.sequence
+                    if dated:
+                        epochs[k] = p.epoch
+                    a.slot = <uint32_t> slot
+                    a.full = e.window and w.n == e.window
+                    put_down(a, &w)
+                    latest = max(latest, p.last)
+                for i in range(low, high):
+                    accounts[peers[i]].denominator = denominator_for(&e, accounts + peers[i])
+                for i in range(low, high):
+                    deadlines[peers[i]] = self.deadline(accounts + peers[i])
+        self.latest = latest
+
+    def levels(self, now, double[::1] out not None):
+        """out[k]: the level of peer k at `now`; NaN where unknown."""
+        cdef int64_t t = instant(now, "now")
+        cdef Py_ssize_t block, low, j, count, unknown, n = self.accounts.shape[0]
+        cdef const estimator *e = &self.compiled.e
+        cdef const account *a
+        cdef double z[512]
+        cdef sums w
+        if out.shape[0] != n:
+            raise IndexError("Peers.levels: arrays of different lengths")
+        with nogil:
+            for block in range((n + BLOCK - 1) // BLOCK):
+                low = block * BLOCK
+                count = min(<Py_ssize_t> BLOCK, n - low)
+                unknown = 0
+                for j in range(count):
+                    a = &self.accounts[low + j]
+                    if level_known(e, a):
+                        w = sums_of(e, a)
+                        z[j] = lateness(e, w.n, located(e, &w), a.denominator, silence(a.last, t))
+                    else:
+                        z[j] = 0
+                        unknown += 1
+                if self.compiled.law == STUDENT:
+                    for j in range(count):
+                        out[low + j] = level_of(STUDENT, z[j], max(samples_of(e, &self.accounts[low + j]) - 1, 1))
+                else:
+                    levels_of(self.compiled.law, z, &out[low], count, 0, 0)
+                if unknown:
+                    for j in range(count):
+                        if not level_known(e, &self.accounts[low + j]):
+                            out[low + j] = NAN
+
+    cdef bint due(self, Py_ssize_t k, int64_t t) noexcept nogil:
+        """Whether peer k is suspected; at an instant before its last heartbeat, as at it."""
+        return self.deadlines[k] <= max(t, self.accounts[k].last)
+
+    def suspected(self, now, allocate):
+        """The peers that are suspected at `now`, ascending, in the int64 array that allocate(how many) gives."""
+        cdef int64_t t = instant(now, "now")
+        cdef Py_ssize_t b, k, n = self.accounts.shape[0], blocks = (n + DUE_BLOCK - 1) // DUE_BLOCK, m = 0
+        cdef bint plain = t >= self.latest  # so that the deadlines alone decide
+        cdef int64_t[::1] out
+        cdef uint8_t *count = <uint8_t *> malloc(blocks + 1)
+        if count is NULL:
+            raise MemoryError
+        try:
+            with nogil:
+                if plain and n:
+                    m = count_due(&self.deadlines[0], n, t, count)
+                elif n:
+                    memset(count, 0, blocks)
+                    for k in range(n):
+                        count[k // DUE_BLOCK] += self.due(k, t)
+                        m += self.due(k, t)
+            out = found = allocate(m)
+            m = 0
+            with nogil:
+                for b in range(blocks):
+                    if count[b] and plain:
+                        list_due(&self.deadlines[0], n, t, b * DUE_BLOCK, count[b], &out[m])
+                        m += count[b]
+                    elif count[b]:
+                        for k in range(b * DUE_BLOCK, min((b + 1) * DUE_BLOCK, n)):
+                            if self.due(k, t):
+                                out[m] = k
+                                m += 1
+        finally:
+            free(count)
+        return found
 
 
 # ---- one trace ------------------------------------------------------------------------------------------------------
 #
 # A chain is what an estimator sees of a trace: instants whose differences are the learned intervals. Where every
-# heartbeat counts it is the arrivals themselves. After a clock step back the chain goes on with an offset, so that
-# the window slides over the step as if it were not there; a restart begins a new stretch.
+# heartbeat counts and is learned it is the arrivals themselves. After a clock step back, or an interval that is not
+# learned, the chain goes on with an offset, so that the window slides over it as if it were not there; a restart
+# begins a new stretch, and each stretch with the samples that a first heartbeat brings. So whatever a detector
+# refuses to learn, what follows the chain needs to know nothing of it, and may be cut into pieces.
 
 def every_heartbeat_counts(const int64_t[::1] arrivals, const int64_t[::1] sequence, const int64_t[::1] epoch):
     """Whether no heartbeat of the trace is ignored, a clock step or a restart."""
@@ -312,19 +1203,35 @@ def every_heartbeat_counts(const int64_t[::1] arrivals, const int64_t[::1] seque
     return not bad
 
 
-def accept_all(const int64_t[::1] arrivals, const int64_t[::1] sequence, const int64_t[::1] epoch,
-               int64_t[::1] chain, int64_t[::1] starts, int64_t[::1] state, int64_t[::1] latest):
-    """Sort out which heartbeats count; all arrays are as long as the trace.
+cdef inline void follow(const estimator *e, int64_t *chain, int64_t *length, sums *w, int64_t interval) noexcept nogil:
+    """Continue the chain by a learned interval, and what the window knows where the next is judged by it."""
+    cdef int64_t *c = chain + length[0]  # unsigned: after many steps the offsets may wrap; only differences are used
+    c[0] = <int64_t> (<uint64_t> (c - 1)[0] + <uint64_t> interval)
+    if e.z_unlearned < INFINITY:  # an interval that the sums refuse here they refuse again, with an error, in levels
+        learn(e, w, interval,
+              <int64_t> (<uint64_t> (c - w.n)[0] - <uint64_t> (c - w.n - 1)[0]) if w.n == e.window else 0)
+    length[0] += 1
+
+
+def accept_all(Detector detector not None, const int64_t[::1] arrivals, const int64_t[::1] sequence,
+               const int64_t[::1] epoch, int64_t[::1] chain, int64_t[::1] starts, int64_t[::1] state,
+               int64_t[::1] latest):
+    """Sort out which heartbeats count, and which intervals the detector learns.
 
     Fills `chain` (instants) and `starts` (where in it a stretch begins), of which the returned (instants, stretches)
     are used, and for each heartbeat, once it was taken in: `state`, the index of the last instant of the chain, and
-    `latest`, the index of the last accepted heartbeat. Returns (instants, stretches, ignored, steps, restarts).
+    `latest`, the index of the last accepted heartbeat. `starts` has room for every restart, `chain` for every
+    heartbeat and every stretch's seeds. Returns (instants, stretches, ignored, steps, restarts).
     """
     cdef Py_ssize_t i, n = arrivals.shape[0]
-    cdef int64_t length = 0, stretches = 0, ignored = 0, steps = 0, restarts = 0, last = 0, last_index = 0
+    cdef const estimator *e = &detector.e
+    cdef int64_t length = 0, stretches = 0, ignored = 0, steps = 0, restarts = 0, last = 0, last_index = 0, k
     cdef peer_order p = peer_order(last=0, sequence=0, epoch=0, heard=False, numbered=False, dated=False)
-    cdef bint numbered = sequence is not None, dated = epoch is not None
+    cdef bint numbered = sequence is not None, dated = epoch is not None, roomy = True
+    cdef sums w = nothing_known(e)
     cdef verdict v
+    if not (state.shape[0] == latest.shape[0] == n and chain.shape[0] >= n + e.seeds * starts.shape[0]):
+        raise IndexError("accept_all: arrays of the wrong lengths")
     with nogil:
         for i in range(n):
             v = accept(&p, arrivals[i], numbered, sequence[i] if numbered else 0, dated, epoch[i] if dated else 0)
@@ -332,21 +1239,30 @@ def accept_all(const int64_t[::1] arrivals, const int64_t[::1] sequence, const i
                 ignored += 1
             else:
                 if v == COUNTS:
-                    # Unsigned: after many steps the offsets may wrap, and only differences are ever used.
-                    chain[length] = <int64_t> (<uint64_t> chain[length - 1] + <uint64_t> (arrivals[i] - last))
-                    length += 1
+                    if welcome(e, &w, arrivals[i] - last):
+                        follow(e, &chain[0], &length, &w, arrivals[i] - last)
                 elif v == STEP:
                     steps += 1
                 else:
                     restarts += v == RESTART
+                    roomy = stretches < starts.shape[0]
+                    if not roomy:
+                        break
                     starts[stretches] = length
                     stretches += 1
+                    w = nothing_known(e)
                     chain[length] = arrivals[i]
+                    for k in range(e.seeds):
+                        chain[length] -= e.seed[k]
                     length += 1
+                    for k in range(e.seeds):
+                        follow(e, &chain[0], &length, &w, e.seed[k])
                 last = arrivals[i]
                 last_index = i
             state[i] = length - 1
             latest[i] = last_index
+    if not roomy:
+        raise IndexError("accept_all: more restarts than `starts` has room for")
     return length, stretches, ignored, steps, restarts
 
 
@@ -354,7 +1270,7 @@ cdef int open_window(const estimator *e, const int64_t *c, int64_t start, int64_
     """What the window knows once instant `at` of a stretch that begins at `start` was taken in; -1: refused."""
     cdef int64_t k, first = max(start, at - e.window)
     w[0] = nothing_known(e)
-    if e.kind == WINDOW:
+    if e.kind != CONSTANT:
         for k in range(first, at):
             if not learn(e, w, <int64_t> (<uint64_t> c[k + 1] - <uint64_t> c[k]), 0):
                 return -1
@@ -368,7 +1284,7 @@ cdef extern from *:
     typedef struct {
         double z[BLOCK];           /* lateness when the next instant of the chain comes */
         double denominator[BLOCK];
-        int64_t total[BLOCK];      /* the window's sum less `base`, ns */
+        int64_t total[BLOCK];      /* n * (location - pause) less `base`, ns */
         int64_t e[BLOCK];
         uint64_t squares[BLOCK];
         int32_t index[BLOCK];
@@ -399,7 +1315,7 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
     cdef uint64_t bits, after
     cdef u128 shifted
     b.n = n
-    b.most = e.window if e.kind == WINDOW else n
+    b.most = e.window if e.kind != CONSTANT else n
     b.base = 0
     b.fits = False
     if e.kind == CONSTANT:
@@ -409,23 +1325,25 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
             b.z[j] = <double> (c[i + j + 1] - c[i + j]) / e.scale
         return count
     # 2^19: see window_block_fits. The last two conditions keep the numerator and what learn() guards in bounds.
-    if n == e.window and n <= (1 << 19) and e.pause < (1LL << 33) and (w.sum // n + (1LL << 32)) * n < SUM_LIMIT:
+    if (e.kind != MEAN and n == e.window and n <= (1 << 19) and e.pause < (1LL << 33)
+            and (w.sum // n + (1LL << 32)) * n < SUM_LIMIT):
         r = w.sum // n
         shifted = w.squares + <u128> n * square(r) - 2 * <u128> r * <u128> w.sum
         bits = window_enter(c + i, n, r, b.e, b.total, b.squares, count)
         if window_block_fits(shifted, bits, count):
             after = running_sum(b.squares, <uint64_t> shifted, count)
-            window_read(b.e, b.total, b.squares, <double> n, e.pause, <double> n * e.floor, b.z, b.denominator, count)
+            window_read(b.e, b.total, b.squares, <double> n, e.pause, widening(e, n),
+                        <double> n * e.floor, b.z, b.denominator, count)
             w.sum = <int64_t> (<uint64_t> c[i + count] - <uint64_t> c[i + count - n])
             w.squares = <u128> after + 2 * <u128> r * <u128> w.sum - <u128> n * square(r)
             b.base = n * r
             b.fits = True
             return count
     for j in range(count):
-        b.total[j] = w.sum
+        b.total[j] = located(e, w)
         b.denominator[j] = denominator(e, w)
         b.e[j] = <int64_t> (<uint64_t> c[i + j + 1] - <uint64_t> c[i + j])
-        b.z[j] = lateness(e, w.n, w.sum, b.denominator[j], b.e[j])
+        b.z[j] = lateness(e, w.n, b.total[j], b.denominator[j], b.e[j])
         if not learn(e, w, b.e[j],
                      <int64_t> (<uint64_t> c[i + j - w.n + 1] - <uint64_t> c[i + j - w.n]) if w.n == e.window else 0):
             return j
@@ -454,7 +1372,7 @@ def levels(Detector detector not None, const int64_t[::1] chain, int64_t start, 
         while 0 <= i < high:
             count = min(<int64_t> BLOCK, high - i)
             done = read_block(e, c, i, count, &w, &b)
-            levels_of(detector.kind, b.z, &out[i + 1], count)
+            levels_of(detector.law, b.z, &out[i + 1], count, b.n - 1, b.most - 1)
             for j in range(min(count, e.min_samples - b.n)):
                 out[i + 1 + j] = NAN
             i = i + count if done == count else -1 - (i + done)
@@ -463,7 +1381,7 @@ def levels(Detector detector not None, const int64_t[::1] chain, int64_t start, 
 
 def states(Detector detector not None, const int64_t[::1] chain, int64_t start, int64_t low, int64_t high,
            int32_t[::1] samples, int64_t[::1] total, double[::1] denominators):
-    """What the estimator knows after each instant k of the chain, low <= k <= high: n, sum and denominator.
+    """What the estimator knows after each instant k of the chain, low <= k <= high: n, located and denominator.
 
     samples[k - low] is negative, -1 - n, where that is too little for a level. Returns as levels does.
     """
@@ -492,7 +1410,7 @@ def states(Detector detector not None, const int64_t[::1] chain, int64_t start, 
             i = i + count if done == count else -1 - (i + done)
         if i == high:
             samples[i - low] = <int32_t> (w.n if known(e, w.n) else -1 - w.n)
-            total[i - low] = w.sum
+            total[i - low] = located(e, &w)
             denominators[i - low] = denominator(e, &w)
     return -1 if i >= 0 else -1 - i
 
@@ -512,20 +1430,35 @@ def levels_at(Detector detector not None, const int32_t[::1] samples, const int6
                 out[i] = NAN
             else:
                 z = lateness(&detector.e, samples[k], total[k], denominators[k], elapsed[i])
-                out[i] = level_of(detector.kind, z)
+                out[i] = level_of(detector.law, z, samples[k] - 1)
+
+
+def reached(Detector detector not None, const int32_t[::1] samples, double threshold, double[::1] out):
+    """out[k]: the lateness at which the level reaches the threshold in state k; NaN where unknown."""
+    cdef Py_ssize_t k, n = out.shape[0]
+    cdef int64_t known_n = -1
+    cdef double z = NAN
+    if samples.shape[0] != n:
+        raise IndexError("reached: arrays of different lengths")
+    with nogil:
+        for k in range(n):
+            if samples[k] >= 0 and (known_n < 0 or detector.law == STUDENT and samples[k] != known_n):
+                known_n = samples[k]
+                z = detector.z_at(threshold, known_n)
+            out[k] = z if samples[k] >= 0 else NAN
 
 
 def timeouts(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,
-             const double[::1] denominators, double z, int64_t[::1] out):
-    """out[k]: the first whole ns after the last heartbeat at which the lateness reaches z in state k, or NEVER."""
+             const double[::1] denominators, const double[::1] z, int64_t[::1] out):
+    """out[k]: the first whole ns after the last heartbeat at which the lateness is z[k] in state k, or NEVER."""
     cdef Py_ssize_t k, n = out.shape[0]
-    if not samples.shape[0] == total.shape[0] == denominators.shape[0] == n:
+    if not samples.shape[0] == total.shape[0] == denominators.shape[0] == z.shape[0] == n:
         raise IndexError("timeouts: arrays of different lengths")
     with nogil:
         for k in range(n):
             out[k] = INT64_MAX
             if samples[k] >= 0:
-                out[k] = first_elapsed(&detector.e, samples[k], total[k], denominators[k], z)
+                out[k] = first_elapsed(&detector.e, samples[k], total[k], denominators[k], z[k])
 
 
 def latenesses(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,

@@ -2,15 +2,16 @@
 # Directives hold for one file: without cdivision here, bodies inlined elsewhere would keep a zero-division branch.
 """The estimators: heartbeats -> (location, scale). Push and read of each, one body each.
 
-Every estimator so far is read through three numbers, n, sum and a denominator:
+Every estimator so far is read through three numbers, n, `located` and a denominator:
 
-    z(elapsed) = (n * (elapsed - pause) - sum) / denominator
-    location   = sum / n + pause,   scale = denominator / n
+    z(elapsed) = (n * (elapsed - pause) - located) / denominator
+    location   = located / n + pause,   scale = denominator / n
 
-A constant is a window that never learns: n = 1, sum = 0, denominator = scale.
+where `located` is the window's sum, or 0 for those that count from the last heartbeat. A constant is a window that
+never learns: n = 1, denominator = scale.
 """
 
-from libc.math cimport sqrt
+from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport INT64_MAX, int64_t
 
 cdef extern from "window.h" nogil:
@@ -20,9 +21,14 @@ cdef extern from "window.h" nogil:
     double exact_numerator(int64_t n, int64_t sum, int64_t elapsed, int64_t pause)
     int64_t exact_mean_fixed(int64_t n, int64_t sum, int bits)
 
+cdef enum:
+    MOST_SEEDS = 2
+
 cdef enum estimator_kind:
-    CONSTANT
-    WINDOW
+    CONSTANT  # location 0, a scale that is given
+    WINDOW    # location mean + pause, scale the deviation with divisor n
+    PREDICTION  # the same, but the deviation of the next interval from the mean: s (1 + 1/n)^(1/2), s with n - 1
+    MEAN      # location 0, scale the mean, smoothed by `weight` intervals that add up to `prior`
 
 ctypedef struct estimator:  # parameters; they never change
     estimator_kind kind
@@ -31,6 +37,11 @@ ctypedef struct estimator:  # parameters; they never change
     int64_t pause        # ns
     double floor         # smallest scale, ns, at least 1
     double scale         # of a constant, ns
+    double weight, prior
+    int64_t seeds        # how many samples the first heartbeat brings
+    int64_t seed[2]      # which, ns
+    int64_t longest      # intervals longer than this are not learned, ns
+    double z_unlearned   # nor those at whose end the lateness was this or more
     u128 squares_limit   # sums of squares stay below it, so that n * squares fits 128 bits
 
 ctypedef struct sums:  # what the window knows of its intervals
@@ -84,14 +95,26 @@ cdef inline bint known(const estimator *e, int64_t n) noexcept nogil:
     return n >= e.min_samples
 
 
+cdef inline int64_t located(const estimator *e, const sums *w) noexcept nogil:
+    """n * (location - pause) in ns."""
+    return 0 if e.kind == MEAN else w.sum
+
+
+cdef inline double widening(const estimator *e, int64_t n) noexcept nogil:
+    """What the population deviation of n intervals is to be multiplied by."""
+    return sqrt((n + 1.0) / (n - 1.0)) if e.kind == PREDICTION and n > 1 else 1.0
+
+
 cdef inline double denominator(const estimator *e, const sums *w) noexcept nogil:
-    """n * scale in ns, where scale = max(deviation, floor); at least 1, so nothing divides by zero."""
-    cdef double deviation, least
+    """n * scale in ns; at least n * floor, so nothing divides by zero."""
+    cdef double width, n = <double> (w.n if w.n else 1)
     if e.kind == CONSTANT:
         return e.scale
-    deviation = sqrt(exact_spread(w.n, w.sum, w.squares))
-    least = <double> (w.n if w.n else 1) * e.floor
-    return deviation if deviation > least else least
+    if e.kind == MEAN:
+        width = (w.sum + e.prior) * (n / (n + e.weight))
+    else:
+        width = sqrt(exact_spread(w.n, w.sum, w.squares)) * widening(e, w.n)
+    return width if width > n * e.floor else n * e.floor
 
 
 cdef inline double lateness(const estimator *e, int64_t n, int64_t total, double denominator,
@@ -100,11 +123,19 @@ cdef inline double lateness(const estimator *e, int64_t n, int64_t total, double
     return exact_numerator(n, total, elapsed, e.pause) / denominator
 
 
+cdef inline bint welcome(const estimator *e, const sums *w, int64_t interval) noexcept nogil:
+    """Whether the estimator's own rules let it learn an interval; to be asked before the heartbeat counts."""
+    if interval > e.longest:
+        return False
+    return not (e.z_unlearned < INFINITY and known(e, w.n)
+                and lateness(e, w.n, located(e, w), denominator(e, w), interval) >= e.z_unlearned)
+
+
 cdef inline int64_t first_elapsed(const estimator *e, int64_t n, int64_t total, double denominator,
                                   double z) noexcept nogil:
     """The first whole ns >= 0 whose lateness is >= z; INT64_MAX where there is none within 146 years.
 
-    A guess in doubles, then a bisection round it: the answer is exact whatever the guess.
+    A guess in doubles, which nearly always is right, then a bisection round it: the answer is exact whatever the guess.
     """
     cdef double guess = e.pause + (total + z * denominator) / n
     cdef int64_t low, high, middle, margin
@@ -112,6 +143,11 @@ cdef inline int64_t first_elapsed(const estimator *e, int64_t n, int64_t total, 
         return INT64_MAX
     if guess < 0:
         guess = 0
+    high = <int64_t> guess
+    high += high < guess
+    if lateness(e, n, total, denominator, high) >= z and (
+            high == 0 or not lateness(e, n, total, denominator, high - 1) >= z):
+        return high
     margin = 2 + <int64_t> (guess * 1e-15)
     low = <int64_t> guess - margin
     high = <int64_t> guess + margin

@@ -11,11 +11,18 @@ from libc.stdint cimport int64_t
 cdef extern from "special.h" nogil:
     double normal_level(double z)
     void normal_levels(const double *z, double *out, int64_t n)
+    double logistic_level(double z)
+    void logistic_levels(const double *z, double *out, int64_t n)
+    double exponential_level(double z)
+    double student_level(double z, int64_t df)
     double ordered_to_double(int64_t key)
 
 cdef enum law:
     LINEAR  # level = z: periods missed, or seconds past the expected arrival
     NORMAL  # level = -log10 of the upper tail of the standard normal law
+    LOGISTIC  # level = -log10 of what Akka takes for that tail
+    EXPONENTIAL  # level = -log10 exp(-z)
+    STUDENT  # level = -log10 of the upper tail of Student's t; the only one that asks for degrees of freedom
 
 # The ordered integers of the largest and the smallest finite double.
 cdef extern from *:
@@ -26,24 +33,38 @@ cdef extern from *:
     const int64_t LARGEST_DOUBLE, SMALLEST_DOUBLE
 
 
-cdef inline double level_of(law kind, double z) noexcept nogil:
-    """The level at z (never NaN)."""
+cdef inline double level_of(law kind, double z, int64_t df) noexcept nogil:
+    """The level at z (never NaN); df: degrees of freedom, at least 1, for those that ask."""
     if kind == LINEAR:
         return z
+    if kind == LOGISTIC:
+        return logistic_level(z)
+    if kind == EXPONENTIAL:
+        return exponential_level(z)
+    if kind == STUDENT:
+        return student_level(z, df)
     return normal_level(z)
 
 
-cdef inline void levels_of(law kind, const double *z, double *out, int64_t n) noexcept nogil:
-    """The levels at n values of z, bit for bit those of level_of."""
+cdef inline void levels_of(law kind, const double *z, double *out, int64_t n, int64_t df, int64_t most) noexcept nogil:
+    """The levels at n values of z, bit for bit those of level_of; df grows by one with each, up to `most`."""
     cdef int64_t i
     if kind == LINEAR:
         for i in range(n):
             out[i] = z[i]
+    elif kind == LOGISTIC:
+        logistic_levels(z, out, n)
+    elif kind == EXPONENTIAL:
+        for i in range(n):
+            out[i] = exponential_level(z[i])
+    elif kind == STUDENT:
+        for i in range(n):
+            out[i] = student_level(z[i], max(min(df + i, most), 1))
     else:
         normal_levels(z, out, n)
 
 
-cdef inline double inverse_of(law kind, double level) noexcept nogil:
+cdef inline double inverse_of(law kind, double level, int64_t df) noexcept nogil:
     """The smallest double z whose level is >= level: -inf when all are, inf when none is.
 
     Bisection over the doubles in order, 64 steps for any law whose level never falls. So z >= inverse(level) and
@@ -52,13 +73,13 @@ cdef inline double inverse_of(law kind, double level) noexcept nogil:
     cdef int64_t low = SMALLEST_DOUBLE, high = LARGEST_DOUBLE, middle
     if kind == LINEAR:
         return level
-    if level_of(kind, ordered_to_double(low)) >= level:
+    if level_of(kind, ordered_to_double(low), df) >= level:
         return -INFINITY
-    if level_of(kind, ordered_to_double(high)) < level:
+    if level_of(kind, ordered_to_double(high), df) < level:
         return INFINITY
     while high - 1 > low:  # level(low) < level <= level(high)
         middle = (low >> 1) + (high >> 1) + (low & high & 1)
-        if level_of(kind, ordered_to_double(middle)) >= level:
+        if level_of(kind, ordered_to_double(middle), df) >= level:
             high = middle
         else:
             low = middle

@@ -2,18 +2,21 @@
 
 ``python accrual/core/make_tables.py`` rewrites the header; a test runs it and compares.
 
-The normal level, -log10 of the upper tail, as polynomials:
+Levels, -log10 of an upper tail, as polynomials:
 
-* cells: for |z| <= 8, one row for each cell of width 1/32, degree 7 in t = 32 z - k, |t| <= 1/2. A row of
+* cells: for |v| <= 8, one row for each cell of width 1/32, degree 7 in t = 32 v - k, |t| <= 1/2. A row of
   eight doubles is one cache line; interpolation at Chebyshev nodes is within a hair of the best polynomial.
-* far tail: for z > 8, level * ln 10 = z^2/2 + ln z + P(1/z^2), degree 9.
+  The normal law's v is z itself, the logistic law's is x / 8 with x = z (1.5976 + 0.070566 z^2).
+* far tail of the normal law: for z > 8, level * ln 10 = z^2/2 + ln z + P(1/z^2), degree 9.
+
+Student's law takes the coefficients of (s / (1 - e^-s))^(1/2).
 """
 
 from pathlib import Path
 
 import mpmath as mp
 
-CELL, EDGE, DEGREE, FAR_DEGREE = 32, 8, 7, 9
+CELL, EDGE, DEGREE, FAR_DEGREE, STUDENT_TERMS = 32, 8, 7, 9, 22
 LN10 = mp.log(10)
 
 
@@ -21,6 +24,12 @@ def normal_level(z):
     """-log10 of the probability that a standard normal variable exceeds z."""
     tail = mp.erfc(abs(z) / mp.sqrt(2)) / 2
     return -(mp.log(tail) if z >= 0 else mp.log1p(-tail)) / LN10
+
+
+def logistic_level(v):
+    """-log10 of 1 / (1 + exp(x)), which is softplus(x) / ln 10, at x = 8 v."""
+    x = 8 * v
+    return (max(x, 0) + mp.log1p(mp.exp(-abs(x)))) / LN10
 
 
 def far_rest(w):
@@ -40,11 +49,11 @@ def interpolate(function, low, high, degree):
     return list(mp.lu_solve(vandermonde, mp.matrix(values)))
 
 
-def cell_row(k):
-    """The eight coefficients in t of the cell round z = k/32."""
+def cell_row(level, k):
+    """The eight coefficients in t of a level's cell round v = k/32."""
     centre = mp.mpf(k) / CELL
     half = mp.mpf(1) / (2 * CELL)
-    return [c * 2**j for j, c in enumerate(interpolate(normal_level, centre - half, centre + half, DEGREE))]
+    return [c * 2**j for j, c in enumerate(interpolate(level, centre - half, centre + half, DEGREE))]
 
 
 def far_row():
@@ -58,6 +67,15 @@ def far_row():
     return in_w
 
 
+def student_series():
+    """The coefficients of (s / (1 - e^-s))^(1/2): the series of (1 - e^-s) / s to the power -1/2, by Miller's rule."""
+    base = [mp.mpf(-1) ** n / mp.factorial(n + 1) for n in range(STUDENT_TERMS + 1)]
+    series = [mp.mpf(1)]
+    for n in range(1, STUDENT_TERMS + 1):
+        series.append(sum((mp.mpf(k) / 2 - n) * base[k] * series[n - k] for k in range(1, n + 1)) / n)
+    return series
+
+
 def header():
     """The text of ``special_tables.h``."""
     with mp.workdps(60):
@@ -65,12 +83,20 @@ def header():
         def row(numbers):
             return "{" + ", ".join(float(x).hex() for x in numbers) + "}"
 
-        cells = ",\n".join("    " + row(cell_row(k)) for k in range(-EDGE * CELL, EDGE * CELL + 1))
+        def cells(level):
+            rows = ",\n".join("    " + row(cell_row(level, k)) for k in range(-EDGE * CELL, EDGE * CELL + 1))
+            return (
+                f"static const double {level.__name__.replace('level', 'cells')}[{2 * EDGE * CELL + 1}][{DEGREE + 1}] "
+                f"__attribute__((aligned(64))) = {{\n{rows}}};\n"
+            )
+
         return (
             "/* Made by make_tables.py with mpmath; do not edit. */\n"
-            f"static const double normal_cells[{2 * EDGE * CELL + 1}][{DEGREE + 1}] "
-            f"__attribute__((aligned(64))) = {{\n{cells}}};\n"
+            f"{cells(normal_level)}"
             f"static const double normal_far[{FAR_DEGREE + 1}] = {row(far_row())};\n"
+            f"{cells(logistic_level)}"
+            f"#define STUDENT_TERMS {STUDENT_TERMS}\n"
+            f"static const double student_series[STUDENT_TERMS + 1] = {row(student_series())};\n"
         )
 
 

@@ -21,13 +21,15 @@ typedef __int128 i128;
 
 ACCRUAL_INLINE u128 square(int64_t x) { return (u128)((i128)x * x); }
 
+/* These three go through 64 bits where that fits, which is nearly always; the bits are the same (one rounding of the
+ * same integer), and a curve takes half the time. */
+
 /* N = n * squares - sum^2, correctly rounded; never negative (Cauchy and Schwarz). */
 ACCRUAL_INLINE double exact_spread(int64_t n, int64_t sum, u128 squares) {
-    return (double)((u128)n * squares - square(sum));
+    u128 spread = (u128)n * squares - square(sum);
+    return spread >> 63 ? (double)spread : (double)(int64_t)spread;
 }
 
-/* Both below go through 64 bits where that fits, which is nearly always; the bits are the same (one rounding of the
- * same integer), and a curve takes half the time. */
 ACCRUAL_INLINE double exact_numerator(int64_t n, int64_t sum, int64_t elapsed, int64_t pause) {
     int64_t product, numerator;
     if (!__builtin_mul_overflow(n, elapsed - pause, &product) && !__builtin_sub_overflow(product, sum, &numerator))
@@ -122,13 +124,13 @@ ACCRUAL_INLINE double block_spread(uint64_t squares, int64_t sum, double n) {
     return high * 0x1p32 + low;
 }
 
-/* z and the denominator max(sqrt(N), n * floor) of each heartbeat of a block that fits. */
+/* z and the denominator max(sqrt(N) * widening, n * floor) of each heartbeat of a block that fits. */
 ACCRUAL_INLINE void window_read_body(const int64_t *restrict e, const int64_t *restrict sum,
-                                     const uint64_t *restrict squares, double n, int64_t pause, double floor_n,
-                                     double *restrict z, double *restrict denominator, int64_t count) {
+                                     const uint64_t *restrict squares, double n, int64_t pause, double widening,
+                                     double floor_n, double *restrict z, double *restrict denominator, int64_t count) {
     for (int64_t j = 0; j < count; j++) {
         double numerator = n * small_to_double(e[j] - pause) - small_to_double(sum[j]);
-        double deviation = sqrt(block_spread(squares[j], sum[j], n));
+        double deviation = sqrt(block_spread(squares[j], sum[j], n)) * widening;
         double d = deviation > floor_n ? deviation : floor_n;
         denominator[j] = d;
         z[j] = numerator / d;
@@ -136,8 +138,9 @@ ACCRUAL_INLINE void window_read_body(const int64_t *restrict e, const int64_t *r
 }
 TIERED_BODY(void, window_read,
             (const int64_t *restrict e, const int64_t *restrict sum, const uint64_t *restrict squares, double n,
-             int64_t pause, double floor_n, double *restrict z, double *restrict denominator, int64_t count),
-            (e, sum, squares, n, pause, floor_n, z, denominator, count))
+             int64_t pause, double widening, double floor_n, double *restrict z, double *restrict denominator,
+             int64_t count),
+            (e, sum, squares, n, pause, widening, floor_n, z, denominator, count))
 
 /* Location (less what all share: 2^bits * (r + pause)) and scale of each heartbeat of a block that fits, in units of
  * 2^-bits ns; the first rounded down like exact_mean_fixed, the second to nearest like llrint. Gives their sums.

@@ -191,6 +191,99 @@ def bench_monitor(n: int, rounds: int) -> dict:
     return {"ns_per_pair": {name: s / counts[name] * 1e9 for name, s in seconds.items()}, "window": WINDOW}
 
 
+# ---- rows 5 and 6: a bank --------------------------------------------------------------------------------------------
+
+
+class NumpyBank:
+    """The same bank as one would write it with NumPy: rings and running float sums in arrays, a batch in whole columns.
+
+    A peer may be only once in a batch; sequence numbers and epochs are not looked at. Its running sums drift.
+    """
+
+    def __init__(self, peers: int, window: int, z: float) -> None:
+        self.ring, self.slot, self.n = np.zeros((peers, window)), np.zeros(peers, np.int64), np.zeros(peers, np.int64)
+        self.last, self.heard = np.zeros(peers, np.int64), np.zeros(peers, bool)
+        self.sum, self.squares = np.zeros(peers), np.zeros(peers)
+        self.mean, self.deviation = np.full(peers, np.nan), np.full(peers, np.nan)
+        self.deadlines = np.full(peers, np.iinfo(np.int64).max)
+        self.window, self.z = window, z
+
+    def heartbeat(self, peers: np.ndarray, now: np.ndarray) -> None:
+        interval = (now - self.last[peers]).astype(np.float64)
+        learned = self.heard[peers] & (interval >= 0)
+        self.last[peers], self.heard[peers] = now, True
+        if not learned.all():
+            peers, now, interval = peers[learned], now[learned], interval[learned]
+        slot = self.slot[peers]
+        oldest = self.ring[peers, slot]
+        self.ring[peers, slot] = interval
+        self.slot[peers] = (slot + 1) % self.window
+        self.n[peers] = n = np.minimum(self.n[peers] + 1, self.window)
+        self.sum[peers] = total = self.sum[peers] + (interval - oldest)
+        self.squares[peers] = squares = self.squares[peers] + (interval - oldest) * (interval + oldest)
+        mean = total / n
+        self.mean[peers] = mean
+        self.deviation[peers] = deviation = np.sqrt(np.maximum(squares / n - mean * mean, 1.0))
+        self.deadlines[peers] = now + np.ceil(mean + self.z * deviation).astype(np.int64)
+
+    def levels(self, now: int) -> np.ndarray:
+        from scipy.special import log_ndtr
+
+        return log_ndtr((self.mean - np.maximum(now - self.last, 0)) / self.deviation) / -np.log(10)
+
+
+def resident() -> int:
+    """Memory of this process [bytes]."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def bench_bank(peers: int, rounds: int) -> dict:
+    """One heartbeat of each peer, in random and in sequential order; levels of all; who is suspected; memory."""
+    window, threshold = 100, 8.0
+    rng = np.random.default_rng(2004)
+    detector, rows = ac.PhiNormal(window=window), np.arange(peers)
+    orders = {"sequential": rows, "random": rng.permutation(peers)}
+    jitters = rng.integers(-2_000_000, 2_000_001, (7, peers))
+    clock: dict[object, int] = {}
+
+    def beat(bank, order):
+        """The next heartbeat of each peer: 100 ms with 2 ms of jitter."""
+        clock[bank] = clock.get(bank, 0) + 10**8
+        bank.heartbeat(order, clock[bank] + jitters[clock[bank] // 10**8 % len(jitters)])
+
+    before = resident()
+    ours = ac.Bank(detector, peers=peers, threshold=threshold)
+    for _ in range(window + 1):
+        beat(ours, rows)
+    memory = (resident() - before) / peers
+    theirs = NumpyBank(peers, window, detector.compiled.inverse(threshold))
+    for _ in range(window + 1):
+        beat(theirs, rows)
+    np.testing.assert_allclose(
+        theirs.levels(clock[theirs] + 10**8), ours.levels(clock[ours] + 10**8), rtol=1e-4, atol=1e-9
+    )
+
+    found = {}
+    for name, order in orders.items():
+        found |= best({f"heartbeat, {name} order": lambda order=order: beat(ours, order),
+                       f"heartbeat, {name} order, NumPy": lambda order=order: beat(theirs, order)}, rounds)  # fmt: skip
+    found |= best({"levels of all": lambda: ours.levels(clock[ours] + 10**8),
+                   "levels of all, NumPy": lambda: theirs.levels(clock[theirs] + 10**8)}, rounds)  # fmt: skip
+    suspects, latest = {}, clock[ours] + 2_000_001
+    for share in (0, 0.001, 0.05, 0.5):
+        now = max(int(np.quantile(ours.deadlines, share)), latest) if share else latest
+        suspects[f"{share:.1%}"] = best(
+            {"accrual": lambda now=now: ours.suspected(now),
+             "NumPy": lambda now=now: np.flatnonzero(ours.deadlines <= now)}, 5 * rounds)  # fmt: skip
+    return {
+        "ns_per_peer": {name: s / peers * 1e9 for name, s in found.items()},
+        "suspected_us": {share: {name: s * 1e6 for name, s in both.items()} for share, both in suspects.items()},
+        "bytes_per_peer": memory,
+        "peers": peers,
+        "window": window,
+    }
+
+
 # ---- the machine, the file, the table --------------------------------------------------------------------------------
 
 
@@ -248,11 +341,27 @@ def table(results: dict) -> str:
             f"{pair['phi package'] / pair['accrual']:.0f} x {rival}",
         ],
     )
+    bank = results["bank"]
+    each, size = bank["ns_per_peer"], f"a `Bank` of {bank['peers']:,} peers, window {bank['window']}"
+    numpy = {name: each[f"{name}, NumPy"] for name in each if not name.endswith("NumPy")}
+    third = rows(
+        [size, "ns a peer", "against NumPy"],
+        *[[name, f"{each[name]:.1f}", f"{rival / each[name]:.1f} x ({rival:.1f})"] for name, rival in numpy.items()],
+    )
+    fourth = rows(
+        [f"{size}: share suspected", "`suspected`", "`np.flatnonzero(deadlines <= now)`"],
+        *[
+            [share, f"{both['accrual']:.0f} us", f"{both['NumPy']:.0f} us"]
+            for share, both in bank["suspected_us"].items()
+        ],
+    )
+    memory = f"Memory of {size}, measured: {bank['bytes_per_peer']:.0f} B a peer."
     about = results["machine"]
     setting = [about[name] for name in ("cpu", "system", "compiler", "date")]
     setting += [f"{about['cores']} cores", f"Python {about['python']}"]
     setting += [f"{name} {version}" for name, version in about["versions"].items()]
-    return f"{first}\n\n{second}\n\n{', '.join(setting)}. Best of {results['rounds']} rounds."
+    tables = "\n\n".join([first, second, third, fourth, memory])
+    return f"{tables}\n\n{', '.join(setting)}. Best of {results['rounds']} rounds."
 
 
 def write_table(results: dict) -> None:
@@ -279,6 +388,7 @@ def main() -> None:
         "levels": bench_levels(HEARTBEATS // scale, rounds),
         "curve": bench_curve(HEARTBEATS // scale, rounds),
         "monitor": bench_monitor(200_000 // scale, rounds),
+        "bank": bench_bank(1_000_000 // scale, rounds),
     }
     print(table(results))
     if not arguments.smoke:

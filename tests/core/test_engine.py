@@ -1,7 +1,9 @@
-"""One heartbeat at a time, a whole trace, threads and instruction sets: the same bits."""
+"""One heartbeat at a time, many peers, a whole trace, threads and instruction sets: the same bits."""
 
 import hashlib
+import itertools
 import json
+import math
 import os
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import DETECTORS, detectors, traces
 
 import accrual as ac
 from accrual.core import engine
@@ -41,29 +44,11 @@ def test_an_unknown_tier_is_refused():
 # ---- streaming == trace --------------------------------------------------------------------------------------------
 
 steps = st.integers(0, 10**9) | st.sampled_from([0, 1, 10**8, 2**32, 3600 * 10**9]) | st.integers(-(10**10), -1)
-detectors = st.one_of(
-    st.builds(ac.FixedTimeout, period=st.sampled_from([1e-9, 0.1, 1 / 3, 60.0])),
-    st.builds(
-        ac.PhiNormal,
-        window=st.integers(2, 40),
-        min_samples=st.integers(1, 2),
-        min_deviation=st.sampled_from([0.0, 1e-6, 0.1]),
-        pause=st.sampled_from([0.0, 1e-9, 2.5]),
-    ),
-)
+any_trace = traces(steps)
 
 
-@st.composite
-def traces(draw):
-    """Losses, duplicates, reorderings, backward clock, huge gaps, restarts."""
-    arrivals = np.cumsum(draw(st.lists(steps, min_size=1, max_size=80)))
-    n = len(arrivals)
-    sequence = epoch = None
-    if draw(st.booleans()):
-        sequence = np.cumsum(draw(st.lists(st.sampled_from([1, 1, 1, 2, 5, 0, -3]), min_size=n, max_size=n)))
-    if draw(st.booleans()):
-        epoch = np.cumsum(draw(st.lists(st.sampled_from([0] * 9 + [1]), min_size=n, max_size=n)))
-    return ac.Trace(arrivals, sequence=sequence, epoch=epoch)
+def test_every_detector_of_the_registry_is_drawn():
+    assert set(DETECTORS) == set(ac.DETECTORS)
 
 
 def one_at_a_time(trace, detector, threshold):
@@ -82,7 +67,7 @@ def one_at_a_time(trace, detector, threshold):
     return levels, deadlines, monitor
 
 
-@given(traces(), detectors, st.sampled_from([1e-20, 0.1, 1.0, 3.0, 8.0, 300.0]))
+@given(any_trace, detectors, st.sampled_from([1e-20, 0.1, 1.0, 3.0, 8.0, 300.0]))
 def test_one_at_a_time_equals_the_whole_trace(trace, detector, threshold):
     levels, deadlines, monitor = one_at_a_time(trace, detector, threshold)
     replayed = ac.replay(trace, detector)
@@ -94,7 +79,7 @@ def test_one_at_a_time_equals_the_whole_trace(trace, detector, threshold):
     assert monitor.restarts == replayed.chain.restarts
 
 
-@given(traces(), detectors, st.sampled_from([0.1, 1.0, 3.0, 8.0]))
+@given(any_trace, detectors, st.sampled_from([0.1, 1.0, 3.0, 8.0]))
 def test_a_deadline_is_the_first_ns_of_suspicion(trace, detector, threshold):
     _, _, monitor = one_at_a_time(trace, detector, threshold)
     deadline = monitor.deadline()
@@ -105,11 +90,105 @@ def test_a_deadline_is_the_first_ns_of_suspicion(trace, detector, threshold):
         assert deadline == monitor.last or monitor.level(now=deadline - 1) < threshold
 
 
-@given(traces(), detectors, st.lists(st.integers(0, 10**12), min_size=2, max_size=20))
+@given(any_trace, detectors, st.lists(st.integers(0, 10**12), min_size=2, max_size=20))
 def test_levels_never_fall_in_silence(trace, detector, waits):
     _, _, monitor = one_at_a_time(trace, detector, 1.0)
     levels = [monitor.level(now=monitor.last + wait) for wait in sorted(waits)]
     assert (np.isnan(levels).all()) or levels == sorted(levels)
+
+
+# ---- many peers == one peer, many times -----------------------------------------------------------------------------
+
+
+@st.composite
+def crowds(draw):
+    """Heartbeats of a few peers, interleaved at random, whatever befalls each of them; cut into batches at random."""
+    stories = draw(st.lists(any_trace, min_size=1, max_size=5))
+    turns = draw(st.permutations([peer for peer, story in enumerate(stories) for _ in range(len(story))]))
+    cuts = sorted(draw(st.sets(st.integers(1, len(turns)), max_size=5)) | {len(turns)})
+    return stories, turns, cuts
+
+
+def in_batches(bank, stories, turns, cuts):
+    """Feed a bank, each peer's heartbeats in the order of its story; yields after every batch what it returned."""
+    told, low = [0] * len(stories), 0
+    for high in cuts:
+        beats = []
+        for peer in turns[low:high]:
+            beats.append((peer, told[peer]))
+            told[peer] += 1
+        low = high
+        # One batch has numbers, and epochs, or it has none: a batch for each kind, as they come.
+        for kind, some in itertools.groupby(
+            beats, lambda beat: (stories[beat[0]].sequence is None, stories[beat[0]].epoch is None)
+        ):
+            some = list(some)
+            unnumbered, undated = kind
+            yield (
+                some,
+                bank.heartbeat(
+                    [peer for peer, _ in some],
+                    [int(stories[peer].arrivals[i]) for peer, i in some],
+                    None if unnumbered else [int(stories[peer].sequence[i]) for peer, i in some],
+                    None if undated else [int(stories[peer].epoch[i]) for peer, i in some],
+                ),
+            )
+
+
+def assert_alike(bank, monitors, instants):
+    """Deadlines, levels and suspects of a bank are those of as many monitors, bit for bit."""
+    deadlines = [NEVER if m.deadline() is None else m.deadline() for m in monitors]
+    np.testing.assert_array_equal(bank.deadlines, deadlines)
+    for now in instants:
+        np.testing.assert_array_equal(bank.levels(now), [m.level(now=now) for m in monitors])
+        suspected = bank.suspected(now)
+        np.testing.assert_array_equal(suspected, [k for k, m in enumerate(monitors) if m.suspected(now=now)])
+        assert suspected.dtype == np.int64
+
+
+@given(crowds(), detectors, st.sampled_from([-1.0, 0.0, 1e-20, 0.1, 1.0, 3.0, 8.0, 300.0, math.inf]))
+def test_many_peers_equal_one_at_a_time(crowd, detector, threshold):
+    stories, turns, cuts = crowd
+    bank = ac.Bank(detector, peers=len(stories) + 1, threshold=threshold)  # the last one never speaks
+    monitors = [ac.Monitor(detector, threshold=threshold) for _ in range(len(stories) + 1)]
+    last = max(int(story.arrivals.max()) for story in stories)
+    for beats, accepted in in_batches(bank, stories, turns, cuts):
+        expected = [
+            monitors[peer].heartbeat(
+                now=int(stories[peer].arrivals[i]),
+                sequence=None if stories[peer].sequence is None else int(stories[peer].sequence[i]),
+                epoch=None if stories[peer].epoch is None else int(stories[peer].epoch[i]),
+            )
+            for peer, i in beats
+        ]
+        np.testing.assert_array_equal(accepted, expected)
+        assert_alike(bank, monitors, [monitors[beats[0][0]].last])
+    # Between the heartbeats, when some peers' last one is yet to come, and long after.
+    assert_alike(bank, monitors, [last // 2, last, last + 10**8, last + 10**12])
+    for name in ("accepted", "ignored", "clock_steps", "restarts", "unlearned"):
+        assert getattr(bank, name) == sum(getattr(m, name) for m in monitors)
+    bank.threshold = 2.0
+    for m in monitors:
+        m.threshold = 2.0
+    assert_alike(bank, monitors, [last + 10**7])
+
+
+def test_a_bank_larger_than_its_blocks_equals_replay(tier):
+    """Thousands of peers, so that batches, blocks and prefetching all come round more than once."""
+    arrivals = np.cumsum(long_trace()[:33_000].reshape(11, 3000) % 10**9, axis=0)  # 3,000 peers, 11 heartbeats each
+    detector = ac.PhiNormal(window=7)
+    bank = ac.Bank(detector, peers=3000, threshold=3.0)
+    order = np.argsort(lehmer(3000))
+    for row in arrivals:
+        assert bank.heartbeat(order, row[order]).all()
+    now = int(arrivals.max())
+    replays = [ac.replay(np.append(arrivals[:, k], now), detector) for k in range(3000)]
+    np.testing.assert_array_equal(bank.levels(now), [r.levels[-1] for r in replays])
+    np.testing.assert_array_equal(bank.deadlines, [r.deadlines(3.0)[-2] for r in replays])
+    for instant in np.quantile(bank.deadlines, [0, 0.001, 0.05, 0.5, 1]).astype(int).tolist():
+        due = np.flatnonzero(bank.deadlines <= instant) if instant >= now else None
+        if due is not None:
+            np.testing.assert_array_equal(bank.suspected(instant), due)
 
 
 # ---- blocks, threads, tiers ------------------------------------------------------------------------------------------
@@ -146,6 +225,11 @@ def test_equal_bits_on_every_tier_and_build(tier):
         found[f"levels {window}"] = digest(ac.levels(arrivals, replayed.detector))
         found[f"deadlines {window}"] = digest(replayed.deadlines(8.0))
         np.testing.assert_array_equal(replayed.levels, ac.levels(arrivals, replayed.detector))
+    for detector in (ac.PhiLogistic(window=100), ac.PhiExponential(window=100), ac.PhiStudent(window=100)):
+        replayed = ac.replay(arrivals[:8000], detector)
+        found[f"levels {detector}"] = digest(replayed.levels)
+        found[f"deadlines {detector}"] = digest(replayed.deadlines(8.0))
+        np.testing.assert_array_equal(replayed.levels, ac.levels(arrivals[:8000], detector))
     assert found == json.loads((Path(__file__).parents[1] / "golden" / "bits.json").read_text()), tier
 
 
