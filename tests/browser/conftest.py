@@ -130,9 +130,9 @@ def artefacts():
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium."""
+    """Debian's Chromium. Not for longer than a module: playwright's event loop would stand in asyncio tests' way."""
     if not CHROMIUM.exists():
         missing = f"{CHROMIUM} is missing: apt-get install chromium"
         if os.environ.get("CI") == "true":
