@@ -34,6 +34,8 @@ cdef extern from "window.h" nogil:
         int64_t location, scale
     fixed_sums window_fixed(const int64_t *total, const double *denominator, double n, double unit, int64_t *location,
                             int64_t *scale, int64_t count)
+    bint falls(const int64_t *x, int64_t count)
+    bint all_inside(const int64_t *x, int64_t limit, int64_t count)
     int64_t indices_above(const double *z, double bound, int32_t *index, int64_t count)
 
 TIERS = {"base": TIER_BASE, "v3": TIER_V3, "v4": TIER_V4}
@@ -1187,13 +1189,23 @@ cdef class Peers:
 # begins a new stretch, and each stretch with the samples that a first heartbeat brings. So whatever a detector
 # refuses to learn, what follows the chain needs to know nothing of it, and may be cut into pieces.
 
+def instants_inside(const int64_t[::1] values):
+    """Whether all lie within 2^62 ns (146 years) of the clock's zero."""
+    cdef bint inside = True
+    if values.shape[0]:
+        with nogil:
+            inside = all_inside(&values[0], SUM_LIMIT, values.shape[0])
+    return inside
+
+
 def every_heartbeat_counts(const int64_t[::1] arrivals, const int64_t[::1] sequence, const int64_t[::1] epoch):
     """Whether no heartbeat of the trace is ignored, a clock step or a restart."""
     cdef Py_ssize_t i, n = arrivals.shape[0]
     cdef int64_t bad = 0
+    if not n:
+        return True
     with nogil:
-        for i in range(1, n):
-            bad |= arrivals[i] < arrivals[i - 1]
+        bad = falls(&arrivals[0], n)
         if sequence is not None and not bad:
             for i in range(1, n):
                 bad |= sequence[i] <= sequence[i - 1]

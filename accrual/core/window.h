@@ -177,4 +177,23 @@ ACCRUAL_INLINE int64_t indices_above(const double *restrict z, double bound, int
     return found;
 }
 
+/* ---- whole traces ------------------------------------------------------------------------------------------------
+ * Questions about every instant, as sign bits that are or-ed: SSE2 cannot compare 64-bit integers. */
+
+/* Does x fall anywhere? Differences must fit int64. */
+ACCRUAL_INLINE int falls_body(const int64_t *restrict x, int64_t count) {
+    uint64_t bits = 0;
+    for (int64_t j = 0; j + 1 < count; j++) bits |= (uint64_t)x[j + 1] - (uint64_t)x[j];
+    return (int)(bits >> 63);
+}
+TIERED_BODY(int, falls, (const int64_t *restrict x, int64_t count), (x, count))
+
+/* Do all x lie strictly between -limit and limit? limit <= 2^62. */
+ACCRUAL_INLINE int all_inside_body(const int64_t *restrict x, int64_t limit, int64_t count) {
+    uint64_t bits = 0, most = (uint64_t)limit - 1;
+    for (int64_t j = 0; j < count; j++) bits |= (most + (uint64_t)x[j]) | (most - (uint64_t)x[j]);
+    return !(bits >> 63);
+}
+TIERED_BODY(int, all_inside, (const int64_t *restrict x, int64_t limit, int64_t count), (x, limit, count))
+
 #endif
