@@ -13,6 +13,7 @@ import operator
 import re
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import ClassVar
 
@@ -125,7 +126,7 @@ class FixedTimeout(Detector):
     @cached_property
     def compiled(self) -> engine.Detector:
         """The same detector for the core."""
-        return engine.Detector(law=self.law, scale=self.period * NS)
+        return engine.Detector(law=self.law, scale=_in_ns(self.period))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +186,7 @@ class PhiNormal(Detector):
             window=self.window,
             min_samples=self.min_samples,
             pause=_ns(self.pause),
-            floor=self.min_deviation * NS,
+            floor=_in_ns(self.min_deviation),
         )
 
 
@@ -261,7 +262,7 @@ class PhiLogistic(Detector):
             window=self.window,
             min_samples=self.min_samples,
             pause=_ns(self.pause),
-            floor=self.min_deviation * NS,
+            floor=_in_ns(self.min_deviation),
             seeds=(first - first // 4, first + first // 4) if first else (),
             unlearned=math.inf if self.learn_below is None else self.learn_below,
         )
@@ -397,7 +398,7 @@ class PhiStudent(Detector):
             window=self.window,
             min_samples=self.min_samples,
             pause=_ns(self.pause),
-            floor=self.min_deviation * NS,
+            floor=_in_ns(self.min_deviation),
         )
 
 
@@ -409,6 +410,11 @@ def _check_window(detector: Detector) -> None:
     """Check `window` and `min_samples`."""
     _count(detector, "window", 1, LARGEST_WINDOW)
     _count(detector, "min_samples", 1, detector.window)  # type: ignore[attr-defined]
+
+
+def _in_ns(seconds: float) -> float:
+    """Nanoseconds of a duration as its decimals say it: 0.067 s are 67,000,000, where 0.067 * 1e9 is an ulp more."""
+    return float(Decimal(repr(seconds)).scaleb(9))
 
 
 def _count(detector: Detector, name: str, least: int, most: int) -> None:

@@ -129,3 +129,11 @@ def test_detector_itself_is_none():
 def test_descriptions_that_are_wrong(text, message):
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
         parse_detector(text)
+
+
+@pytest.mark.parametrize("milliseconds", [67, 134, 200, 1001])
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_k_periods_are_k_periods_to_the_nanosecond(milliseconds, k):
+    monitor = ac.Monitor(ac.FixedTimeout(period=milliseconds / 1000), threshold=k)
+    monitor.heartbeat(now=0)
+    assert monitor.deadline() == k * milliseconds * 1_000_000
