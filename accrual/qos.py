@@ -16,7 +16,7 @@ import numpy as np
 
 from accrual.core import engine
 from accrual.core.engine import EARLY, LATE, RESUMED, TOTAL
-from accrual.detectors import NS, Detector
+from accrual.detectors import LONGEST_SECONDS, NS, Detector
 from accrual.replay import Chain, Replay, as_detector, as_threads, as_trace, on_threads
 from accrual.traces.trace import Trace, TraceError
 
@@ -254,8 +254,8 @@ class _Scoring:
             raise ValueError(f"thresholds must be one or more numbers, got {thresholds!r}")
         self.thresholds = given
         self.transit = float(transit)
-        if not 0 <= self.transit < math.inf:
-            raise ValueError(f"transit must be 0 or more seconds, got {transit!r}")
+        if not 0 <= self.transit <= LONGEST_SECONDS:
+            raise ValueError(f"transit must be 0 or more seconds, got {transit!r} (and at most {LONGEST_SECONDS:.0f})")
         self.chain = Chain(trace, detector.compiled)
         whole = slice(None)
         accepted = whole if self.chain.accepted is None else self.chain.accepted
@@ -586,7 +586,10 @@ def _point(z: float, trace: _Trace, late: _Late, lead: int) -> QoS:
     reaction = (trace.location - late.early_location) * bottom + (trace.scale - late.early_scale) * top
     detection_time = math.nan
     if trace.known:
-        detection_time = (reaction + trace.under_way * 256 * bottom) / (trace.known * second)
+        try:
+            detection_time = (reaction + trace.under_way * 256 * bottom) / (trace.known * second)
+        except OverflowError:  # a threshold so high that no double holds the wait
+            detection_time = math.inf
         if z == math.inf:
             detection_time = math.inf
     recurrence = good = math.nan

@@ -291,7 +291,7 @@ def test_thresholds_that_are_none(thresholds):
         ac.curve(np.arange(9), ac.PhiNormal(), thresholds)
 
 
-@pytest.mark.parametrize("transit", [-0.1, math.nan, math.inf])
+@pytest.mark.parametrize("transit", [-0.1, math.nan, math.inf, 1e300])
 def test_transits_that_are_none(transit):
     with pytest.raises(ValueError, match="transit must be 0 or more seconds, got "):
         ac.qos(np.arange(9), ac.PhiNormal(), 8, transit=transit)
@@ -307,3 +307,8 @@ def test_intervals_too_long_to_score():
 def test_threads_that_are_none(threads):
     with pytest.raises(ValueError, match="threads must be a whole number from 1 to 1024, got "):
         ac.curve(np.arange(9), ac.PhiNormal(), [1], threads=threads)
+
+
+def test_a_threshold_whose_wait_no_double_holds():
+    curve = ac.curve(np.arange(100) * 100 * MS, ac.FixedTimeout(period=100), [1e308])
+    assert curve.detection_time.tolist() == [math.inf]
