@@ -36,7 +36,11 @@ extension = Extension(
     "accrual.core.engine",
     ["accrual/core/engine.pyx"],
     depends=[
-        f"accrual/core/{name}" for name in ("special.h", "special_tables.h", "window.h", "laws.pxd", "estimators.pxd")
+        f"accrual/core/{name}"
+        for name in (
+            *("special.h", "special_tables.h", "window.h", "order.h"),
+            *("laws.pxd", "estimators.pxd", "expected.pxd"),
+        )
     ],
     extra_compile_args=flags,
     extra_link_args=links,

@@ -5,7 +5,19 @@ from types import ModuleType
 
 from accrual import presets
 from accrual._version import __version__
-from accrual.detectors import DETECTORS, FixedTimeout, PhiExponential, PhiLogistic, PhiNormal, PhiStudent
+from accrual.detectors import (
+    DETECTORS,
+    Bertier,
+    Chen,
+    Empirical,
+    ExpectedArrival,
+    FixedTimeout,
+    PhiExponential,
+    PhiLogistic,
+    PhiNormal,
+    PhiStudent,
+    TwoWindow,
+)
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
@@ -14,8 +26,12 @@ from accrual.traces import Trace, TraceError, datasets, import_trace, load, read
 __all__ = [
     "DETECTORS",
     "Bank",
+    "Bertier",
     "Change",
+    "Chen",
     "Curve",
+    "Empirical",
+    "ExpectedArrival",
     "FixedTimeout",
     "ManualClock",
     "Mistakes",
@@ -29,6 +45,7 @@ __all__ = [
     "State",
     "Trace",
     "TraceError",
+    "TwoWindow",
     "__version__",
     "curve",
     "datasets",

@@ -424,8 +424,8 @@ class Bank:
     Heartbeats come in batches, levels and suspects are asked for of all. Instants are int64 nanoseconds of one clock,
     which the caller reads: one reading serves a batch. Calls from several threads take turns.
 
-    A peer takes 64 B + 8 B x window, and 8 B more where its heartbeats carry an epoch; memory that no heartbeat has
-    touched yet is not taken from the system.
+    A peer takes 64 B + 8 B x window, and 8 B more where its heartbeats carry an epoch; with a detector that expects an
+    arrival 160 B + 16 B x window. Memory that no heartbeat has touched yet is not taken from the system.
 
     Parameters
     ----------
@@ -484,24 +484,26 @@ class Bank:
         self._settle(threshold, *self._allocate(_as_size(peers)))
 
     def _allocate(self, peers: int) -> tuple[NDArray[Any], ...]:
-        """Accounts, sequence numbers, epochs and rings of peers that were never heard: zeros that nobody touches."""
-        window = self.detector.compiled.window
+        """Accounts, sequence numbers, epochs, schedules and rings of peers never heard: zeros that nobody touches."""
+        compiled = self.detector.compiled
+        row = compiled.columns * compiled.window
         try:
             return (
                 np.zeros(peers, engine.ACCOUNT),
                 np.zeros(peers, np.int64),
                 np.zeros(peers, np.int64),
-                np.zeros((peers, window), np.int64),
+                np.zeros((peers, compiled.words), np.int64),
+                np.zeros((peers, row), np.int64),
             )
         except (MemoryError, ValueError):  # NumPy says ValueError where the size does not even fit 64 bits
-            need = peers * (64 + 8 * window) / 2**30
-            raise MemoryError(f"{peers} peers with a window of {window} need {need:.3g} GiB") from None
+            need = peers * (64 + 8 * (compiled.words + row)) / 2**30
+            raise MemoryError(f"{peers} peers with a window of {compiled.window} need {need:.3g} GiB") from None
 
     def _settle(self, threshold: float, *arrays: NDArray[Any]) -> None:
         """Let these arrays be the bank's, once the core has found them sound."""
-        accounts, sequences, epochs, ring = arrays
+        accounts, *others = arrays
         deadlines = np.empty(len(accounts), np.int64)
-        self._core = engine.Peers(self.detector.compiled, threshold, accounts, deadlines, sequences, epochs, ring)
+        self._core = engine.Peers(self.detector.compiled, threshold, accounts, deadlines, *others)
         self._arrays = arrays
         self.deadlines = deadlines.view()
         self.deadlines.flags.writeable = False
@@ -659,7 +661,6 @@ class Bank:
         """
         with replacing(path) as stream, self._lock:
             file = _Summed(stream)
-            accounts, sequences, epochs, _ = self._arrays
             about = {
                 "detector": self.detector.name,
                 "parameters": dataclasses.asdict(self.detector),
@@ -669,22 +670,21 @@ class Bank:
                 "counts": {verdict: self._count(verdict) for verdict in engine.VERDICT},
             }
             file.write(MAGIC + json.dumps(about).encode() + b"\n")
-            for column in (accounts, sequences, epochs):
+            for column in self._arrays[:-1]:
                 file.write(_bytes(column))
-            for ring, kept in self._pieces(self._arrays):
+            for ring, kept in self._pieces():
                 file.write(_bytes(ring[kept]))
             stream.write(file.sum.to_bytes(4, "little"))
 
-    @staticmethod
-    def _pieces(arrays: tuple[NDArray[Any], ...]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
-        """Of a few peers at a time: their rings, and which places hold an interval."""
-        accounts, _, _, ring = arrays
-        window = ring.shape[1]
+    def _pieces(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+        """Of a few peers at a time: their rings, and which places hold something."""
+        accounts, ring = self._arrays[0], self._arrays[-1]
+        window, columns = self.detector.compiled.window, self.detector.compiled.columns
         rows = max(1, PIECE // (8 * window or 1))
-        for low in range(0, len(accounts) if window else 0, rows):
+        for low in range(0, len(accounts) if ring.shape[1] else 0, rows):
             some = accounts[low : low + rows]
             known = np.where(some["full"], window, some["slot"])
-            yield ring[low : low + rows], np.arange(window) < known[:, None]
+            yield ring[low : low + rows], np.tile(np.arange(window) < known[:, None], columns)
 
     @classmethod
     def restore(cls, path: str | os.PathLike[str], detector: Detector | None = None) -> Self:
@@ -736,12 +736,11 @@ class Bank:
             raise ValueError("it is cut short")
         bank = cls(written, peers, about["threshold"], about["names"])
         bank._counts[:] = [about["counts"][verdict] for verdict in engine.VERDICT]
-        accounts, sequences, epochs, _ = bank._arrays
-        for column in (accounts, sequences, epochs):
+        for column in bank._arrays[:-1]:
             file.read_into(column)
-        if (accounts["slot"] > written.compiled.window).any():
+        if (bank._arrays[0]["slot"] > written.compiled.window).any():
             raise ValueError("an account is damaged")
-        for ring, kept in bank._pieces(bank._arrays):
+        for ring, kept in bank._pieces():
             intervals = np.empty(np.count_nonzero(kept), np.int64)
             file.read_into(intervals)
             ring[kept] = intervals

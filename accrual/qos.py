@@ -378,20 +378,12 @@ class _Scoring:
         return Curve(self.detector, self.thresholds, [points[k] for k in where])
 
     def _moved(self, replay: Replay, threshold: float) -> _States:
-        """States whose location is the deadline, so that the threshold is 0: for laws whose z depends on n.
-
-        In units of 2^-8 ns; a wait of 208 days or more is 208 days, which outlasts every interval that is scored.
-        """
-        samples, total, denominators = replay.states
-        known, unit = samples >= 0, UNIT // NS
+        """States whose location is the deadline, so that the threshold is 0: for laws whose z depends on n."""
+        samples, unit = replay.samples, UNIT // NS
         pause = self.detector.compiled.parameters["pause"]
-        n = np.where(known, samples, 1)
-        wait = np.rint((total / n + replay.reached(threshold) * (denominators / n) + pause) * unit)
-        longest = engine.SCORED_LIMIT * unit - 1  # cut as an integer: the double next to it is too large
-        wait = np.clip(np.where(known, np.clip(wait, -longest, longest), 0).astype(np.int64), -longest, longest)
         return (
-            np.where(known, unit, samples).astype(np.int32),
-            wait - pause * unit,
+            np.where(samples >= 0, unit, samples).astype(np.int32),
+            replay.waits(threshold) - pause * unit,
             np.full(len(samples), float(unit)),
         )
 

@@ -38,8 +38,11 @@ class Chain:
     instants : int64 array [ns]
         Their differences are the learned intervals. The arrivals themselves where every heartbeat counts and the
         detector learns all intervals and nothing else.
+    numbers : int64 array or None
+        For detectors that expect an arrival: their differences are the steps from each instant to the next.
     starts : int64 array
-        Where in `instants` a stretch begins: at 0 and at each restart, with the samples that a first heartbeat brings.
+        Where in `instants` a stretch begins: at 0 and at each restart, with the samples that a first heartbeat brings;
+        for detectors that expect an arrival also where a heartbeat cannot be of the schedule of those before.
     accepted : int64 array or None
         Indices of the accepted heartbeats; None where that is all of them and each has its instant.
     state : int64 array or None
@@ -50,12 +53,13 @@ class Chain:
         How many heartbeats were.
     """
 
+    numbers: NDArray[np.int64] | None = None
     accepted: NDArray[np.int64] | None = None
     state: NDArray[np.int64] | None = None
     latest: NDArray[np.int64] | None = None
 
     def __init__(self, trace: Trace, detector: engine.Detector) -> None:
-        self.window = detector.window
+        self.window, self.sequential = detector.window, detector.sequential
         self.arrivals = trace.arrivals
         self.ignored = self.clock_steps = self.restarts = 0
         self.instants = trace.arrivals
@@ -64,12 +68,14 @@ class Chain:
             return
         state, latest = np.empty((2, len(trace)), np.int64)
         restarts = 0 if trace.epoch is None else np.count_nonzero(np.diff(trace.epoch))
-        starts = np.empty(restarts + 1, np.int64)
+        starts = np.empty(len(trace) if detector.scheduled else restarts + 1, np.int64)
         chain = np.empty(len(trace) + detector.seeds * len(starts), np.int64)
+        numbers = np.empty(len(chain) if detector.scheduled else 0, np.int64)
         length, stretches, self.ignored, self.clock_steps, self.restarts = engine.accept_all(
-            detector, trace.arrivals, trace.sequence, trace.epoch, chain, starts, state, latest
+            detector, trace.arrivals, trace.sequence, trace.epoch, chain, numbers, starts, state, latest
         )
         self.instants, self.starts = chain[:length], starts[:stretches]
+        self.numbers = numbers[:length] if detector.scheduled else None
         self.state, self.latest = state, latest
         self.accepted = np.flatnonzero(latest == np.arange(len(trace)))
 
@@ -86,7 +92,9 @@ class Chain:
         """
         pieces: list[tuple[int, ...]] = []
         for start, end in self.stretches():
-            size = max(-(-(end - start) // threads), 4 * self.window, 50_000) if threads > 1 else end - start
+            size = end - start
+            if threads > 1 and not self.sequential:
+                size = max(-(-size // threads), 4 * self.window, 50_000)
             cuts = [*range(start, end, size), end] if end > start else [start, end]
             pieces += [(start, low, high) for low, high in itertools.pairwise(cuts)]
         refused = on_threads(work, pieces, threads)
@@ -181,7 +189,7 @@ def levels(
     ):
         raise ValueError(f"out must be a writeable, contiguous float64 array of shape ({len(trace)},)")
     chain = Chain(trace, compiled)
-    if chain.state is not None:
+    if chain.state is not None or compiled.sample:
         return Replay(trace, detector, threads, chain)._levels(out)
     out[:1] = np.nan
     chain.run(
@@ -243,11 +251,11 @@ class Replay:
 
         def work(start: int, low: int, high: int) -> int:
             piece = slice(low, high + 1)
-            return int(
-                engine.states(
-                    compiled, self.chain.instants, start, low, high, samples[piece], total[piece], denominators[piece]
-                )
-            )
+            states = samples[piece], total[piece], denominators[piece]
+            if self.chain.numbers is None:
+                return int(engine.states(compiled, self.chain.instants, start, low, high, *states))
+            engine.expectations(compiled, self.chain.instants, self.chain.numbers, start, low, high, *states)
+            return -1
 
         self.chain.run(work, self.threads)
         for name, value in (("samples", samples), ("total", total), ("denominators", denominators)):
@@ -268,14 +276,65 @@ class Replay:
         return self._levels(np.empty(len(self.trace)))
 
     def _levels(self, out: NDArray[np.float64]) -> NDArray[np.float64]:
-        arrivals, n = self.trace.arrivals, len(self.trace)
+        arrivals, latest = self.trace.arrivals, np.arange(max(len(self.trace) - 1, 0))
+        last = arrivals[:-1] if self.chain.latest is None else arrivals[self.chain.latest[:-1]]
         out[:1] = np.nan
-        if self.chain.state is None or self.chain.latest is None:
-            state, last = np.arange(n - 1), arrivals[:-1]
-        else:
-            state, last = self.chain.state[:-1], arrivals[self.chain.latest[:-1]]
-        engine.levels_at(self.detector.compiled, *self.states, state, np.maximum(arrivals[1:] - last, 0), out[1:])
+        self._levels_after(latest, np.maximum(arrivals[1:] - last, 0), out[1:])
         return out
+
+    def levels_after(self, heartbeats: NDArray[np.int64], silence: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The level after so much silence, for any instants.
+
+        Parameters
+        ----------
+        heartbeats : int array
+            The number of the last heartbeat before each instant, in the trace.
+        silence : int64 array [ns]
+            From the last accepted heartbeat to the instant.
+        """
+        return self._levels_after(heartbeats, silence, np.empty(len(heartbeats)))
+
+    def _levels_after(
+        self, heartbeats: NDArray[np.int64], silence: NDArray[np.int64], out: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        state = heartbeats if self.chain.state is None else self.chain.state[heartbeats]
+        self._lateness(state, silence, out)
+        engine.levels_of_lateness(self.detector.compiled, self.samples, state, out)
+        return out
+
+    def _lateness(
+        self, state: NDArray[np.int64], elapsed: NDArray[np.int64], out: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """z, so long [ns] after the heartbeat that left the estimator in that state; NaN where unknown."""
+        compiled, z = self.detector.compiled, np.empty(len(state)) if out is None else out
+        if not compiled.sample:
+            engine.latenesses(compiled, *self.states, state, elapsed, z)
+            return z
+
+        def work(low: int, high: int) -> None:
+            piece = slice(low, high)
+            engine.outlived(compiled, self.chain.instants, self.chain.starts, state[piece], elapsed[piece], z[piece])
+
+        on_threads(work, self._pieces(len(state)), self.threads)
+        return z
+
+    def _pieces(self, size: int) -> list[tuple[int, ...]]:
+        """Ranges of states, one for each thread; each has to open its own window."""
+        step = max(-(-size // self.threads), 4 * self.chain.window, 50_000)
+        return list(itertools.pairwise([*range(0, size, step), size]))
+
+    def _outlive(self, counts: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
+        """For each state: how long a silence outlives so many intervals of its window [2^-bits ns]."""
+        wait = np.empty(len(counts), np.int64)
+
+        def work(low: int, high: int) -> None:
+            piece = slice(low, high)
+            engine.waits(
+                self.detector.compiled, self.chain.instants, self.chain.starts, low, counts[piece], bits, wait[piece]
+            )
+
+        on_threads(work, self._pieces(len(counts)), self.threads)
+        return wait
 
     def reached(self, threshold: float) -> NDArray[np.float64]:
         """For each instant of the chain: the lateness at which the level reaches the threshold; NaN where unknown."""
@@ -285,13 +344,34 @@ class Replay:
         engine.reached(self.detector.compiled, self.samples, threshold, z)
         return z
 
+    def waits(self, threshold: float) -> NDArray[np.int64]:
+        """For each instant of the chain: from the last heartbeat to the suspicion, unrounded, in 2^-8 ns.
+
+        0 where unknown; 208 days, which outlast every interval that is scored, where it is as long or longer.
+        """
+        longest, unit = engine.SCORED_LIMIT * 256 - 1, 256
+        known = self.samples >= 0
+        if self.detector.compiled.sample:
+            counts = self.reached(threshold)
+            wait = np.where(counts <= 0, -longest, np.minimum(self._outlive(counts, 8), longest))
+            return np.where(known, wait, 0)
+        pause, n = self.detector.compiled.parameters["pause"], np.where(known, self.samples, 1)
+        wait = np.rint((self.total / n + self.reached(threshold) * (self.denominators / n) + pause) * unit)
+        # Cut again as an integer: the double next to the limit is too large.
+        wait = np.where(known, np.clip(wait, -longest, longest), 0).astype(np.int64)
+        return np.clip(wait, -longest, longest)
+
     def deadlines(self, threshold: float) -> NDArray[np.int64]:
         """After each heartbeat: the first ns at which the level reaches the threshold if none follows.
 
         ``accrual.replay.NEVER`` where there is none or the level is unknown. int64, shape (n,) [ns].
         """
-        timeout = np.empty(len(self.samples), np.int64)
-        engine.timeouts(self.detector.compiled, *self.states, self.reached(threshold), timeout)
+        compiled, z = self.detector.compiled, self.reached(threshold)
+        if compiled.sample:
+            timeout = self._outlive(z, 0)
+        else:
+            timeout = np.empty(len(self.samples), np.int64)
+            engine.timeouts(compiled, *self.states, z, timeout)
         last = self.trace.arrivals
         if self.chain.state is not None and self.chain.latest is not None:
             timeout, last = timeout[self.chain.state], last[self.chain.latest]
@@ -306,10 +386,8 @@ class Replay:
         chosen = slice(None) if self.chain.accepted is None else self.chain.accepted
         arrivals, deadlines = self.trace.arrivals[chosen], self.deadlines(threshold)[chosen]
         state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[chosen]
-        before = np.empty(max(len(arrivals) - 1, 0))
-        engine.latenesses(self.detector.compiled, *self.states, state[:-1], np.maximum(np.diff(arrivals), 0), before)
-        after = np.empty(len(arrivals))
-        engine.latenesses(self.detector.compiled, *self.states, state, np.zeros_like(arrivals), after)
+        before = self._lateness(state[:-1], np.maximum(np.diff(arrivals), 0))
+        after = self._lateness(state, np.zeros_like(arrivals))
         z = self.reached(threshold)[state]
         late, stays = before > z[:-1], after > z
         goes_on = late[:-1] & stays[1:-1]  # suspected before a heartbeat inside the trace, and still after it

@@ -15,6 +15,7 @@ known" and for "not defined" (NaN in the package, null in JSON).
 """
 
 import math
+import statistics
 from collections import deque
 from dataclasses import asdict, dataclass, is_dataclass
 from fractions import Fraction
@@ -343,39 +344,265 @@ class FixedTimeout(Linear):
         pass
 
 
-class Chen(Linear):
-    """NFD-E: the level is the time since the next heartbeat was expected, in seconds."""
+class Empirical(Window):
+    """The share of the window that the silence has outlived. Its lateness is the silence itself, in ns."""
+
+    number, location, scale = staticmethod(exact), 0, 1
+
+    def __init__(self, window, min_samples=1, stretch=1.0):
+        self.stretch = exact(stretch)
+        super().__init__(window, min_samples)
+
+    def law(self, z):
+        return Fraction(sum(x * self.stretch <= z for x in self.intervals), self.n)
+
+    def inverse(self, level):
+        if level <= 0:
+            return mp.ninf
+        return min((x * self.stretch for x in self.intervals if self.law(x * self.stretch) >= level), default=mp.inf)
+
+
+class Scheduled(Linear):
+    """The level is the time since the next heartbeat was expected, in seconds.
+
+    `track` keeps what a detector needs of (arrival, number) of each heartbeat that counts; `expected` is an instant.
+    Without numbers heartbeats are counted along, by the nearest number of periods.
+    """
 
     scale = Fraction(NS)
+    most_steps = 2**33
 
-    def __init__(self, period, window):
-        self.period = exact(period) * NS
-        self.offsets = deque(maxlen=window)  # arrival - period * sequence
+    def __init__(self, period):
+        self.period = None if period is None else exact(period) * NS
         super().__init__()
 
+    @property
+    def known(self):
+        return self.last is not None and (self.period is not None or len(self.heartbeats) > 1)
+
     def forget(self):
-        self.offsets.clear()
-        self.count = None
+        self.heartbeats = []
+        self.count = 0
+        self.clear()
 
     def learn(self, now, sequence, interval):
-        if sequence is not None:
-            self.count = sequence
-        elif self.count is None:
-            self.count = 0
-        else:  # without numbers they are counted along, by the nearest number of periods
-            self.count += max(1, round(interval / self.period))
-        self.offsets.append(now - self.period * self.count)
+        steps = None
+        if interval is not None and interval >= 0:
+            if sequence is not None and self.largest is not None:
+                steps = max(1, sequence - self.count)
+            else:
+                steps = max(1, round(interval / self.usual)) if self.usual else 1
+            if interval >= 2**53 or steps > self.most_steps:  # of another schedule
+                self.forget()
+                steps = None
+        if steps is not None:
+            number = self.count + steps
+            self.heartbeats.append((now, number))
+            self.track(now, number)
+        elif interval is not None and interval < 0:  # so long after the last one as before, by the new time
+            number = self.count + 1 if sequence is None else sequence
+            self.move(interval, number - self.count)
+        else:
+            number = 0 if sequence is None else sequence
+            self.heartbeats = [(now, number)]
+            self.track(now, number)
+        self.count = number
+
+    def move(self, time, steps):
+        """The receiver's clock has stepped: what is known is carried over to the new time, and to the number then."""
+        self.heartbeats = [(arrival + time, number + steps) for arrival, number in self.heartbeats]
 
     @property
-    def expected(self):
-        return sum(self.offsets) / len(self.offsets) + (self.count + 1) * self.period
+    def usual(self):
+        """The period, or what stands for it."""
+        intervals = [b - a for (a, _), (b, _) in pairwise(self.heartbeats)]
+        return self.period if self.period is not None else Fraction(statistics.median(intervals)) if intervals else 0
+
+    def clear(self):
+        pass
+
+    def track(self, now, number):
+        pass
 
     @property
     def location(self):
         return self.expected - self.last
 
 
-PEERS = {peer.__name__: peer for peer in (FixedTimeout, PhiNormal, PhiLogistic, PhiExponential, PhiStudent, Chen)}
+def next_on_schedule(heartbeats, period):
+    """When the number after the last is expected, by the mean offset from the schedule."""
+    offsets = [arrival - period * number for arrival, number in heartbeats]
+    return Fraction(sum(offsets), len(offsets)) + period * (heartbeats[-1][1] + 1)
+
+
+def slope(heartbeats):
+    """Of the least squares line of arrivals over numbers."""
+    n = len(heartbeats)
+    time = Fraction(sum(arrival for arrival, _ in heartbeats), n)
+    middle = Fraction(sum(number for _, number in heartbeats), n)
+    top = sum((arrival - time) * (number - middle) for arrival, number in heartbeats)
+    return top / sum((number - middle) ** 2 for _, number in heartbeats)
+
+
+class Chen(Scheduled):
+    """NFD-E."""
+
+    def __init__(self, period=None, window=100):
+        self.window = window
+        self.most_steps = 2**33 // window
+        super().__init__(period)
+
+    def track(self, now, number):
+        del self.heartbeats[: -self.window]
+
+    @property
+    def expected(self):
+        return next_on_schedule(self.heartbeats, slope(self.heartbeats) if self.period is None else self.period)
+
+
+class TwoWindow(Chen):
+    """The later of two of Chen's expectations."""
+
+    def __init__(self, period, short=1, long=1000):
+        self.short = short
+        super().__init__(period, long)
+
+    @property
+    def expected(self):
+        return max(super().expected, next_on_schedule(self.heartbeats[-self.short :], self.period))
+
+
+class Bertier(Chen):
+    """Chen's expectation and Jacobson's margin."""
+
+    def __init__(self, period, window=1000, beta=1.0, phi=4.0, gamma=0.1):
+        self.beta, self.phi, self.gamma = map(exact, (beta, phi, gamma))
+        super().__init__(period, window)
+
+    def clear(self):
+        self.delay = self.deviation = Fraction(0)
+        self.ahead = None
+
+    def track(self, now, number):
+        if len(self.heartbeats) > 1:
+            before = self.heartbeats[:-1]
+            expected = next_on_schedule(before, self.period) + (number - before[-1][1] - 1) * self.period
+            error = now - expected - self.delay
+            self.delay += self.gamma * error
+            self.deviation += self.gamma * (abs(error) - self.deviation)
+        super().track(now, number)
+
+    @property
+    def expected(self):
+        return super().expected + self.beta * self.delay + self.phi * self.deviation
+
+
+class ExpectedArrival(Scheduled):
+    """A place in the schedule that follows the arrivals, distrusts outliers, and moves to some that agree.
+
+    Kept are instants, and a list of the outliers in a row. Without numbers each heartbeat is the next.
+    """
+
+    number = staticmethod(real)
+    most_steps = 2**33 // 1001
+    usual = 0
+
+    def __init__(self, period=None, gain=0.25, clip=4.0, agree=2, scale=None):
+        self.gain, self.clip, self.agree = real(gain), real(clip), agree
+        self.unit = None if scale is None else real(scale)
+        super().__init__(period)
+
+    def clear(self):
+        self.outliers, self.seen, self.first = [], 0, []
+        if self.period is not None:
+            self.begin(real(self.period))
+
+    def begin(self, rhythm):
+        """Nothing is known but the interval between two heartbeats."""
+        self.rhythm, self.fast, self.slow = rhythm, rhythm / 20, rhythm / 20
+        self.outliers, self.seen = [], 0
+
+    def move(self, time, steps):
+        super().move(time, steps)
+        if self.known:
+            self.next += time
+
+    def track(self, now, number):
+        if len(self.heartbeats) == 1:
+            if self.period is not None:
+                self.next = now + self.rhythm
+            return
+        (before, last), _ = self.heartbeats = self.heartbeats[-2:]
+        steps = number - last
+        each = max(mp.mpf(now - before) / steps, mp.mpf(1))
+        if self.period is None and len(self.first) < 3:
+            self.first.append(each)
+            if len(self.first) == 1:
+                self.begin(each)
+                self.next = now + each
+                return
+            self.rhythm = min(self.first) if len(self.first) == 2 else sorted(self.first)[1]
+        self.seen = min(self.seen + 1, 1000)
+        late = now - (self.next + self.rhythm * (steps - 1))
+        limit = self.clip * max(self.slow, self.rhythm / 2000)
+        near, drains = late, False
+        if self.seen <= 4 or abs(late) <= limit:
+            self.outliers = []
+        else:
+            near = mp.sign(late) * limit
+            if self.outliers and self.outliers[-1] * late < 0:
+                self.outliers = []
+            drains = bool(self.outliers) and abs(late) < abs(self.outliers[-1]) and not self.close(late, limit)
+            self.limits = [*self.limits, limit] if self.outliers else [limit]
+            self.outliers.append(late)
+        if self.period is None and self.growing() >= 12:
+            self.first = [each]
+            self.begin(each)
+            self.next = now + each
+        elif self.outliers and self.alike() >= self.agree:
+            self.next, self.outliers = now + self.rhythm, []
+        elif drains:
+            self.next += self.rhythm * steps
+        else:
+            place = self.next + self.rhythm * (steps - 1)
+            weight = mp.mpf(1) / (self.seen + 1)
+            if self.period is None and len(self.first) == 3 and self.seen > 4:
+                self.rhythm = max(self.rhythm + max(mp.mpf("0.002"), weight) * near / steps, mp.mpf(1))
+            self.next = place + self.gain * near + self.rhythm
+            self.fast += max(mp.mpf("0.1"), weight) * (abs(near) - self.fast)
+            self.slow += max(mp.mpf("0.01"), weight) * (abs(near) - self.slow)
+
+    def close(self, late, limit):
+        return abs(late - self.outliers[-1]) <= limit
+
+    def alike(self):
+        """How many of the last outliers lie within the limit, as it was, of the one before."""
+        pairs = list(zip(pairwise(self.outliers), self.limits[1:], strict=True))
+        return 1 + next((i for i, ((a, b), limit) in enumerate(pairs[::-1]) if abs(b - a) > limit), len(pairs))
+
+    def growing(self):
+        """How many of the last outliers are as far off as the one before, or further."""
+        pairs = list(pairwise(map(abs, self.outliers)))[::-1]
+        return bool(self.outliers) + next((i for i, (a, b) in enumerate(pairs) if b < a), len(pairs))
+
+    @property
+    def expected(self):
+        return self.next
+
+    @property
+    def scale(self):
+        if self.unit is None:
+            return NS
+        return max(mp.mpf(1), max(self.fast, self.slow) + self.unit * self.rhythm)
+
+
+PEERS = {
+    peer.__name__: peer
+    for peer in (
+        *(FixedTimeout, PhiNormal, PhiLogistic, PhiExponential, PhiStudent),
+        *(Empirical, Chen, TwoWindow, Bertier, ExpectedArrival),
+    )
+}
 
 
 def fresh(detector):

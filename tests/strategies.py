@@ -7,6 +7,7 @@ import accrual as ac
 
 _deviations = st.sampled_from([0.0, 1e-6, 0.01, 0.1])
 _pauses = st.sampled_from([0.0, 1e-9, 0.05, 2.5])
+_periods = st.sampled_from([0.05, 0.1, 1 / 3, 2.0])
 _firsts = st.sampled_from([0.1, 1.0, 3e-9, 0.333333333])
 
 DETECTORS = {
@@ -41,6 +42,31 @@ DETECTORS = {
         min_samples=st.integers(2, 3),
         min_deviation=_deviations,
         pause=_pauses,
+    ),
+    "empirical": st.builds(
+        ac.Empirical,
+        window=st.integers(1, 12),
+        stretch=st.sampled_from([1.0, 1.1, 1 / 0.9, 3.0]),
+    ),
+    "chen": st.builds(ac.Chen, period=st.none() | _periods, window=st.integers(1, 12)),
+    "two-window": st.integers(1, 12).flatmap(
+        lambda long: st.builds(ac.TwoWindow, period=_periods, short=st.integers(1, long), long=st.just(long))
+    ),
+    "bertier": st.builds(
+        ac.Bertier,
+        period=_periods,
+        window=st.integers(1, 12),
+        beta=st.sampled_from([0.0, 1.0]),
+        phi=st.sampled_from([0.0, 4.0]),
+        gamma=st.sampled_from([0.01, 0.1, 1.0]),
+    ),
+    "expected-arrival": st.builds(
+        ac.ExpectedArrival,
+        period=st.none() | _periods,
+        gain=st.sampled_from([0.06, 0.25, 1.0]),
+        clip=st.sampled_from([2.0, 4.0]),
+        agree=st.integers(1, 3),
+        scale=st.none() | st.sampled_from([0.0, 0.02]),
     ),
 }
 """A strategy for each detector of the registry, by its name."""

@@ -22,6 +22,11 @@ EXAMPLES = [
     ac.PhiLogistic(window=3, first_interval=0.1, learn_below=5),
     ac.PhiExponential(window=1, first_interval=0.2, max_interval=0.15, prior_weight=2),
     ac.PhiStudent(window=5),
+    ac.Empirical(window=3, stretch=2),
+    ac.Chen(window=3),
+    ac.TwoWindow(period=0.1, short=2, long=4),
+    ac.Bertier(period=0.1, window=3),
+    ac.ExpectedArrival(),
 ]
 
 

@@ -15,6 +15,11 @@ EXAMPLES = {
     "phi-logistic": ac.PhiLogistic(window=20, pause=0.1, first_interval=0.1, learn_below=8),
     "phi-student": ac.PhiStudent(window=20, pause=0.1),
     "phi-exponential": ac.PhiExponential(window=20, max_interval=10, first_interval=5, prior_weight=5),
+    "empirical": ac.Empirical(window=20, stretch=1 / 0.9),
+    "chen": ac.Chen(period=0.1, window=20),
+    "two-window": ac.TwoWindow(period=0.1, short=2, long=20),
+    "bertier": ac.Bertier(period=0.1, window=20),
+    "expected-arrival": ac.ExpectedArrival(period=0.1, scale=0.02),
 }
 
 
@@ -29,7 +34,7 @@ def test_every_detector(detector):
     assert pickle.loads(pickle.dumps(detector)) == copy.deepcopy(detector) == detector
     assert hash(copy.copy(detector)) == hash(detector)
     assert (np.diff(detector.thresholds) > 0).all()
-    assert detector.thresholds[0] < detector.typical_threshold < detector.thresholds[-1]
+    assert detector.thresholds[0] <= detector.typical_threshold < detector.thresholds[-1]
     assert "Source" in type(detector).__doc__
     assert ">>>" in type(detector).__doc__
     with pytest.raises(AttributeError):

@@ -316,6 +316,13 @@ detectors = st.sampled_from(
         ac.PhiLogistic(window=4, first_interval=4e-9, learn_below=2),
         ac.PhiExponential(window=3, max_interval=9e-9, first_interval=4e-9, prior_weight=2),
         ac.PhiStudent(window=5),
+        ac.Empirical(window=4, stretch=1.5),
+        ac.Chen(period=4e-9, window=3),
+        ac.Chen(window=4),
+        ac.TwoWindow(period=4e-9, short=2, long=5),
+        ac.Bertier(period=4e-9, window=3),
+        ac.ExpectedArrival(period=4e-9),
+        ac.ExpectedArrival(scale=0.02),
     ]
 )
 
@@ -530,6 +537,45 @@ def test_another_detector_begins_with_its_first_interval_where_the_window_holds_
     assert ac.Monitor.restore(m.snapshot()).deadline() == ac.Monitor.restore(narrow.snapshot()).deadline()
 
 
+def test_another_detector_takes_over_the_schedule():
+    """Intervals and numbers go along; where there were no numbers, they are guessed from the intervals."""
+    m = ac.Monitor(ac.Chen(period=1e-8, window=9), threshold=1e-8)
+    numbered = [(0, 0), (11, 1), (19, 2), (41, 4), (50, 5)]
+    for now, sequence in numbered:
+        m.heartbeat(now=now, sequence=sequence)
+    for detector in (ac.Chen(window=5), ac.TwoWindow(period=1e-8, short=1, long=3), ac.Bertier(period=1e-8, window=5)):
+        m.detector = detector
+        fresh = ac.Monitor(detector, threshold=1e-8)
+        for now, sequence in numbered[-m.samples - 1 :]:
+            fresh.heartbeat(now=now, sequence=sequence)
+        assert m.deadline() == fresh.deadline()
+    m.detector = ac.PhiNormal(window=9)
+    assert m.snapshot()["intervals"] == [11, 8, 22, 9][-m.samples :]
+    m.detector = ac.Chen(period=1e-8, window=9)
+    assert m.snapshot()["schedule"]["steps"] == [1, 1, 2, 1][-m.samples :]
+
+
+def test_numbers_that_fail_to_come_are_counted_along():
+    """Two heartbeats without a number between 1 and 5: they were 2 and 3 or 4, and 5 is 5 all the same."""
+    m = ac.Monitor(ac.Chen(period=1e-8, window=9), threshold=0)
+    for now, sequence in ((0, 0), (10, 1), (20, None), (40, None), (50, 5), (60, 6)):
+        m.heartbeat(now=now, sequence=sequence)
+    assert m.snapshot()["schedule"]["steps"] == [1, 1, 2, 1, 1]
+    assert m.deadline() == 70
+
+
+def test_a_number_from_elsewhere_begins_another_schedule():
+    """A jump of the number, or a silence of 104 days, says nothing about the period: known is one heartbeat."""
+    for now, sequence in ((20, 2**62), (2**53 + 10, 2)):
+        m = ac.Monitor(ac.Chen(period=1e-8, window=9), threshold=0)
+        m.heartbeat(now=0, sequence=0)
+        m.heartbeat(now=10, sequence=1)
+        m.heartbeat(now=now, sequence=sequence)
+        assert (m.unlearned, m.samples, m.deadline()) == (1, 0, now + 10)
+        m.heartbeat(now=now + 10, sequence=sequence + 1)
+        assert m.deadline() == now + 20
+
+
 def test_students_threshold_moves_with_the_number_of_intervals():
     """The lateness that belongs to it depends on n: on the way up, after a restart, and at a threshold of its own."""
     m = ac.Monitor(ac.PhiStudent(window=4), threshold=2)
@@ -609,8 +655,8 @@ def test_pickle_says_what_it_cannot_carry():
         pickle.dumps(ac.Monitor(ac.PhiNormal(), clock=lambda: 0))
 
 
-def used():
-    m = ac.Monitor(ac.PhiNormal(window=3), 2.0, stable_after=0.5, unknown_after=1.5)
+def used(detector=None):
+    m = ac.Monitor(detector or ac.PhiNormal(window=3), 2.0, stable_after=0.5, unknown_after=1.5)
     for i, now in enumerate((0, 10, 22, 33)):
         m.heartbeat(now=now, sequence=i, epoch=5)
     return m.snapshot()
@@ -651,11 +697,35 @@ def used():
         ({"counters": {"accepted": 1}}, "lacks or does not know 'ignored'"),
         ({"counters": []}, "wrong value"),
         ({"surprise": 1}, "inconsistent in surprise"),
+        ({"schedule": {"n": 3, "ahead": 0, "steps": [1, 1, 1], "values": []}}, "inconsistent in schedule"),
     ],
 )
 def test_wrong_snapshots(change, message):
     with pytest.raises(ValueError, match=message):
         ac.Monitor.restore({**used(), **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, "schedule is missing"),
+        ([], "wrong value"),
+        ({"steps": [1, 1]}, "not as many steps as there are intervals"),
+        ({"steps": [1, 0, 1]}, "inconsistent in schedule"),
+        ({"steps": [1, 2**40, 1]}, "inconsistent in"),
+        ({"ahead": -1}, "ahead must be 0 to"),
+        ({"n": 4}, "inconsistent in schedule"),
+        ({"values": [1.0]}, "wrong value"),
+        ({"values": [math.nan, 0.0]}, "schedule must hold finite numbers of ns"),
+        ({"values": [0.0, -1.0]}, "schedule must hold finite numbers of ns"),
+        ({"values": None}, "wrong value"),
+    ],
+)
+def test_wrong_schedules_in_snapshots(change, message):
+    snapshot = used(ac.Bertier(period=1e-8, window=9))
+    snapshot["schedule"] = {**snapshot["schedule"], **change} if isinstance(change, dict) else change
+    with pytest.raises(ValueError, match=message):
+        ac.Monitor.restore(snapshot)
 
 
 def test_truncated_snapshots():
@@ -687,7 +757,7 @@ values = scalars | st.lists(scalars, max_size=6) | st.dictionaries(st.text(max_s
 
 @given(st.data())
 def test_hostile_snapshots_are_refused_or_harmless(data):
-    snapshot = used()
+    snapshot = used(data.draw(detectors))
     for key in data.draw(st.sets(st.sampled_from(sorted(snapshot)), min_size=1, max_size=4)):
         inner = snapshot[key]
         if isinstance(inner, dict) and data.draw(st.booleans()):

@@ -214,6 +214,7 @@ def test_threads_change_nothing():
         ac.PhiLogistic(window=30, pause=0.02),
         ac.PhiExponential(window=30),
         ac.PhiStudent(window=30),
+        ac.Empirical(window=30),
     ],
     ids=lambda detector: detector.name,
 )

@@ -1,7 +1,13 @@
 """Levels and replays of whole traces: the arrays that go in, and those that come out."""
 
+import math
+
 import numpy as np
+import oracle
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import DETECTORS, traces
 
 import accrual as ac
 from accrual.replay import NEVER
@@ -87,3 +93,88 @@ def test_a_suspicion_that_never_ends_is_one_mistake():
     found = ac.replay(ARRIVALS, DETECTOR).mistakes(0.0)
     assert (found.start.tolist(), found.end.tolist()) == ([22], [NEVER])
     assert ac.qos(ARRIVALS, DETECTOR, 0.0).mistakes == 1
+
+
+# ---- against the oracle ----------------------------------------------------------------------------------------------
+
+# Round numbers would let rounding decide which of two equals is larger.
+steps = st.one_of(
+    st.integers(5 * 10**7, 3 * 10**8), st.sampled_from([10**8 + 1, 10**8 + 3, 7 * 10**9 + 1]), st.integers(-(10**9), -1)
+)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@given(traces(steps, max_size=50), st.data(), st.sampled_from([-0.3, 0.17, 0.7321, 2.718]))
+def test_levels_and_deadlines_are_what_the_definitions_say(name, trace, data, threshold):
+    detector = data.draw(DETECTORS[name])
+    # An expected arrival is rounded to half of 2^-8 ns; the error is that by the scale, which may be some us.
+    fine = 4e-12 if getattr(detector, "scale", None) is None else 1e-8
+    levels = [math.nan if level is None else float(level) for level in oracle.levels(trace, detector)]
+    # Below z = -8, where no law promises anything, Student's level with one degree of freedom is that at -8: 0.018.
+    least = 0.02 if name == "phi-student" else -math.inf
+    np.testing.assert_allclose(
+        np.maximum(ac.levels(trace, detector), least), np.maximum(levels, least), rtol=1e-11, atol=fine
+    )
+    deadlines = [NEVER if by is None else by for by in oracle.deadlines(trace, detector, threshold)]
+    np.testing.assert_array_equal(ac.replay(trace, detector).deadlines(threshold), deadlines)
+
+
+# ---- expected arrivals -----------------------------------------------------------------------------------------------
+
+
+def by_schedule(detector, *seconds, numbers=None):
+    """Levels of heartbeats at these instants, numbered by whole seconds unless told."""
+    arrivals = np.rint(np.array(seconds) * 1e9).astype(np.int64)
+    return ac.levels(ac.Trace(arrivals, sequence=np.floor(seconds) if numbers is None else numbers), detector)
+
+
+def test_a_lost_heartbeat_leaves_the_schedule_as_it_is():
+    for detector in (ac.Chen(period=1, window=9), ac.Chen(window=9), ac.ExpectedArrival(), ac.TwoWindow(period=1)):
+        assert by_schedule(detector, 0, 1, 2, 5, 6)[-2:].tolist() == [2.0, 0.0]
+
+
+def test_a_wrong_period_is_a_bias_and_an_estimated_one_is_none():
+    """theory.md 1.1, trap (i): a timer of 103.5 ms that is called 100 ms is off by e * period * (n + 1) / 2."""
+    seconds = np.arange(1500) * 0.1035
+    late = by_schedule(ac.Chen(period=0.1, window=1000), *seconds, numbers=np.arange(1500))[-1]
+    assert late == pytest.approx(0.0035 * 1001 / 2, rel=1e-9)
+    for detector in (ac.Chen(window=1000), ac.ExpectedArrival()):
+        assert by_schedule(detector, *seconds, numbers=np.arange(1500))[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_queue_after_an_outage_moves_nothing():
+    """Ten heartbeats wait for each other and come at once: the eleventh is expected when it is due."""
+    seconds = [*np.arange(20.0), *np.linspace(30, 30.01, 11), *np.arange(31.0, 35)]
+    levels = by_schedule(ac.ExpectedArrival(period=1), *seconds, numbers=np.arange(35))
+    np.testing.assert_allclose(levels[31:], 0, atol=0.35)
+    chen = by_schedule(ac.Chen(period=1, window=20), *seconds, numbers=np.arange(35))
+    assert chen[31] < -2  # what the queue does to a mean
+
+
+def test_a_schedule_that_moves_is_followed_at_the_second_heartbeat():
+    seconds = [*np.arange(20.0), *(np.arange(20, 25) + 0.4)]
+    levels = by_schedule(ac.ExpectedArrival(period=1), *seconds, numbers=np.arange(25))
+    assert levels[20:].round(3).tolist() == [0.4, pytest.approx(0.4, abs=0.01), 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        *(ac.Chen(period=0.1, window=50), ac.Chen(window=50), ac.TwoWindow(period=0.1, short=3, long=50)),
+        *(ac.Bertier(period=0.1, window=50), ac.ExpectedArrival(), ac.Empirical(window=50)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("numbered", [True, False])
+def test_threads_change_nothing(detector, numbered):
+    """Pieces are 50,000 heartbeats long at least; losses, duplicates, clock steps and restarts fall into each."""
+    rng = np.random.default_rng(7)
+    n = 160_000
+    arrivals = np.cumsum(rng.gamma(9, 11e6, n).astype(np.int64))
+    arrivals[rng.integers(0, n, 30)] -= 10**10
+    number = np.cumsum(rng.choice([1, 1, 1, 1, 2, 0], n)) if numbered else None
+    trace = ac.Trace(arrivals, sequence=number, epoch=np.arange(n) // 70_001)
+    one, three = (ac.replay(trace, detector, threads=threads) for threads in (1, 3))
+    np.testing.assert_array_equal(one.levels, three.levels)
+    np.testing.assert_array_equal(one.deadlines(0.9), three.deadlines(0.9))
+    assert ac.curve(trace, detector, [0.5, 0.9], threads=3).to_dict() == ac.curve(trace, detector, [0.5, 0.9]).to_dict()

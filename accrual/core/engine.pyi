@@ -38,6 +38,16 @@ class Detector:
         seeds: tuple[int, ...] = (),
         longest: int = ...,
         unlearned: float = ...,
+        stretch: tuple[int, int] = (1, 1),
+        period: float = 0.0,
+        short_window: int = 0,
+        beta: float = 0.0,
+        phi: float = 0.0,
+        gamma: float = 0.0,
+        gain: float = 0.0,
+        clip: float = 0.0,
+        agree: int = 0,
+        share: float = -1.0,
     ) -> None: ...
     @property
     def parameters(self) -> dict[str, Any]: ...
@@ -49,6 +59,16 @@ class Detector:
     def memory(self) -> int | None: ...
     @property
     def plain(self) -> bool: ...
+    @property
+    def sequential(self) -> bool: ...
+    @property
+    def scheduled(self) -> bool: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def words(self) -> int: ...
+    @property
+    def sample(self) -> bool: ...
     @property
     def min_samples(self) -> int: ...
     @property
@@ -124,6 +144,7 @@ class Peers:
         deadlines: NDArray[int64],
         sequences: NDArray[int64],
         epochs: NDArray[int64],
+        schedules: NDArray[int64],
         ring: NDArray[int64],
     ) -> None: ...
     @property
@@ -155,6 +176,7 @@ def accept_all(
     sequence: NDArray[int64] | None,
     epoch: NDArray[int64] | None,
     chain: NDArray[int64],
+    numbers: NDArray[int64],
     starts: NDArray[int64],
     state: NDArray[int64],
     latest: NDArray[int64],
@@ -172,14 +194,36 @@ def states(
     total: NDArray[int64],
     denominators: NDArray[float64],
 ) -> int: ...
-def levels_at(
+def expectations(
     detector: Detector,
+    chain: NDArray[int64],
+    numbers: NDArray[int64],
+    start: int,
+    low: int,
+    high: int,
     samples: NDArray[int32],
     total: NDArray[int64],
     denominators: NDArray[float64],
+) -> None: ...
+def levels_of_lateness(
+    detector: Detector, samples: NDArray[int32], state: NDArray[int64], z: NDArray[float64]
+) -> None: ...
+def outlived(
+    detector: Detector,
+    chain: NDArray[int64],
+    starts: NDArray[int64],
     state: NDArray[int64],
     elapsed: NDArray[int64],
     out: NDArray[float64],
+) -> None: ...
+def waits(
+    detector: Detector,
+    chain: NDArray[int64],
+    starts: NDArray[int64],
+    low: int,
+    counts: NDArray[float64],
+    bits: int,
+    out: NDArray[int64],
 ) -> None: ...
 def latenesses(
     detector: Detector,

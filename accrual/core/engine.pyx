@@ -6,19 +6,23 @@ Nothing here knows a clock, a file or a detector's name. Instants and durations 
 
 from cpython.number cimport PyNumber_Index
 from cython cimport final
-from libc.math cimport INFINITY, NAN, llrint, sqrt
+from libc.math cimport INFINITY, NAN, fabs, llrint, sqrt
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from numbers import Real
 
 from accrual.core.estimators cimport (
-    CONSTANT, FIXED_BITS, FIXED_LIMIT, MEAN, MOST_SEEDS, PREDICTION, SUM_LIMIT, WINDOW, denominator, estimator,
-    exact_spread, first_elapsed, known, lateness, learn, located, location_fixed, nothing_known, square, sums, u128,
-    welcome, widening)
+    CONSTANT, EXPECTED, FIXED_BITS, FIXED_LIMIT, LATER, MARGIN, MEAN, MOST_SEEDS, PREDICTION, SAMPLE, SUM_LIMIT,
+    TRACKED, WINDOW, count_at_most, denominator, estimator, exact_spread, first_elapsed, known, kth_smallest, lateness,
+    learn, located, location_fixed, longest_outlived, nothing_known, outlived_after, outlived_after_fixed, parts,
+    rank_at_most, scheduled, sorted_insert, sorted_remove, square, sums, u128, welcome, widening)
+from accrual.core.expected cimport (
+    MOST_KNOWN, SCHEDULE_WORDS, SEEDS, begin_schedule, estimated, follows, next_arrival, read_schedule, schedule,
+    steps_of)
 from accrual.core.laws cimport (
-    EXPONENTIAL, LINEAR, LOGISTIC, NORMAL, STUDENT, inverse_of, law as law_kind, level_of, levels_of)
+    EXPONENTIAL, LINEAR, LOGISTIC, NORMAL, SHARE, STUDENT, asks, inverse_of, law as law_kind, level_of, levels_of)
 
 cdef extern from "window.h" nogil:
     const int BLOCK, TIER_BASE, TIER_V3, TIER_V4
@@ -40,8 +44,9 @@ cdef extern from "window.h" nogil:
 
 TIERS = {"base": TIER_BASE, "v3": TIER_V3, "v4": TIER_V4}
 LAWS = {"linear": LINEAR, "normal": NORMAL, "logistic": LOGISTIC, "exponential": EXPONENTIAL,
-        "student": STUDENT}
-ESTIMATORS = {"constant": CONSTANT, "window": WINDOW, "prediction": PREDICTION, "mean": MEAN}
+        "student": STUDENT, "share": SHARE}
+ESTIMATORS = {"constant": CONSTANT, "window": WINDOW, "prediction": PREDICTION, "mean": MEAN, "sample": SAMPLE,
+              "expected": EXPECTED, "later": LATER, "margin": MARGIN, "tracked": TRACKED}
 NEVER = INT64_MAX
 INSTANT_LIMIT = SUM_LIMIT
 accrual_tier = best_tier()
@@ -80,6 +85,14 @@ cdef class Detector:
         Samples that the first heartbeat brings.
     longest : int [ns], unlearned : float
         Longer intervals are not learned, nor those at whose end the level was `unlearned` or more.
+    stretch : (int, int)
+        An interval is outlived after stretch[0] / stretch[1] times its length.
+    period : float [ns]
+        That of the schedule; 0 where it is to be estimated.
+    short_window : int
+    beta, phi, gamma, gain, clip, share : float
+    agree : int
+        As the detectors that expect an arrival name them.
     """
 
     cdef estimator e
@@ -88,15 +101,21 @@ cdef class Detector:
 
     def __cinit__(self, *, str law, str kind="constant", int64_t window=0, int64_t min_samples=0,
                   int64_t pause=0, double floor=1.0, double scale=1.0, double weight=0.0, double prior=0.0,
-                  tuple seeds=(), int64_t longest=INT64_MAX, double unlearned=INFINITY):
+                  tuple seeds=(), int64_t longest=INT64_MAX, double unlearned=INFINITY, tuple stretch=(1, 1),
+                  double period=0, int64_t short_window=0, double beta=0, double phi=0, double gamma=0, double gain=0,
+                  double clip=0, int64_t agree=0, double share=-1):
         cdef int64_t k
         self.parameters = dict(
             law=law, kind=kind, window=window, min_samples=min_samples, pause=pause, floor=floor, scale=scale,
-            weight=weight, prior=prior, seeds=seeds, longest=longest, unlearned=unlearned)
+            weight=weight, prior=prior, seeds=seeds, longest=longest, unlearned=unlearned, stretch=stretch,
+            period=period, short_window=short_window, beta=beta, phi=phi, gamma=gamma, gain=gain, clip=clip,
+            agree=agree, share=share)
         self.law = LAWS[law]
         self.e.kind = ESTIMATORS[kind]
-        if len(seeds) > MOST_SEEDS or (self.e.kind == CONSTANT) != (window == 0):
-            raise ValueError("Detector: at most two seeds, and a window for all estimators but the constant one")
+        if len(seeds) > MOST_SEEDS or (self.e.kind == CONSTANT) > (window == 0):
+            raise ValueError("Detector: at most two seeds, and no window for a constant")
+        if scheduled(&self.e) and not (0 <= short_window <= window < 1 << 16 and 0 <= period <= 2.0**53):
+            raise ValueError("Detector: windows of 0 to 65535 intervals, and a period of 0 to 2^53 ns")
         self.e.window = window
         self.e.min_samples = min_samples
         self.e.pause = pause
@@ -109,6 +128,13 @@ cdef class Detector:
         self.e.longest = longest
         self.e.z_unlearned = inverse_of(self.law, unlearned, 1)
         self.e.squares_limit = ~(<u128> 0) // <u128> (window if window else 1)
+        self.e.top, self.e.bottom = stretch
+        self.e.period = <int64_t> period
+        self.e.period_rest = period - self.e.period
+        self.e.short_window = short_window
+        self.e.beta, self.e.phi, self.e.gamma = beta, phi, gamma
+        self.e.gain, self.e.clip, self.e.share, self.e.agree = gain, clip, share, agree
+        self.e.most_steps = (1LL << 33) // (window + 1)
 
     def __reduce__(self):
         return _detector, (self.parameters,)
@@ -127,9 +153,37 @@ cdef class Detector:
     def memory(self):
         """How many intervals back a level can depend on; None where there is no bound.
 
-        Whether an interval is learned may depend on the level, and so on whether all those before it were.
+        Whether an interval is learned may depend on the level, and so on whether all those before it were. Where the
+        period is the median of the window, so are the numbers of heartbeats that come without, each on its own.
         """
-        return self.e.window if self.e.z_unlearned == INFINITY else None
+        if self.e.z_unlearned < INFINITY or self.sequential:
+            return None
+        return 2 * self.e.window if self.e.kind == EXPECTED and self.parameters["period"] == 0 else self.e.window
+
+    @property
+    def sequential(self):
+        """Whether what it knows depends on all heartbeats before, so that no piece can begin within a stretch."""
+        return self.e.kind == MARGIN or self.e.kind == TRACKED
+
+    @property
+    def scheduled(self):
+        """Whether it expects an arrival, and so looks at sequence numbers."""
+        return scheduled(&self.e)
+
+    @property
+    def columns(self):
+        """How many int64 a ring holds of each interval."""
+        return columns(&self.e)
+
+    @property
+    def words(self):
+        """How many int64 one peer's schedule takes."""
+        return SCHEDULE_WORDS if scheduled(&self.e) else 0
+
+    @property
+    def sample(self):
+        """Whether it looks at the window itself, so that there is no location and no scale."""
+        return self.e.kind == SAMPLE
 
     @property
     def min_samples(self):
@@ -139,17 +193,18 @@ cdef class Detector:
     @property
     def plain(self):
         """Whether what is learned of a trace are its intervals, all of them and nothing else."""
-        return self.e.seeds == 0 and self.e.longest == INT64_MAX and self.e.z_unlearned == INFINITY
+        return (self.e.seeds == 0 and self.e.longest == INT64_MAX and self.e.z_unlearned == INFINITY
+                and not scheduled(&self.e))
 
     @property
     def asks(self):
-        """Whether the law asks for degrees of freedom, so that a threshold's lateness depends on n."""
-        return self.law == STUDENT
+        """Whether a threshold's lateness depends on how many intervals are known."""
+        return asks(self.law)
 
     @final
     cdef double z_at(self, double threshold, int64_t n) noexcept nogil:
         """The lateness that belongs to a threshold where n intervals are known."""
-        return inverse_of(self.law, threshold, max(n - 1, 1))
+        return inverse_of(self.law, threshold, n - 1)
 
     def level(self, double z, int64_t df=0):
         """The law's level at normalised lateness z; with df degrees of freedom where the law asks for them."""
@@ -168,6 +223,8 @@ cdef class Detector:
     cdef int check(self, int64_t df) except -1:
         if self.law == STUDENT and not 1 <= df <= 1 << 24:
             raise ValueError(f"df must be 1 to 16777216 for Student's law, got {df}")
+        if self.law == SHARE and not 0 <= df < 1 << 24:
+            raise ValueError(f"df must be 0 to 16777215, n - 1, for shares, got {df}")
         return 0
 
 
@@ -282,36 +339,109 @@ cdef double real(value, str name) except? -1:
 
 # ---- what one peer and many share -----------------------------------------------------------------------------------
 
-cdef inline bint remember(const estimator *e, sums *w, int64_t *ring, int64_t *slot, int64_t interval) noexcept nogil:
-    """Learn an interval, into the sums and the ring of a window; False if the sums cannot hold it.
+cdef inline int64_t columns(const estimator *e) noexcept nogil:
+    """How many int64 a ring holds of each interval: that, its steps, or neither."""
+    return 0 if e.kind == CONSTANT or e.kind == TRACKED else 2 if scheduled(e) else 1
 
-    `ring` holds the window's intervals; slot[0] is where the next one goes, over the oldest once the window is full.
-    """
-    if not learn(e, w, interval, ring[slot[0]] if w.n == e.window else 0):
+
+cdef struct memory:
+    # What is known of one peer's heartbeats, beside its sums.
+    int64_t *ring   # `room` intervals, and as many steps for those that expect an arrival
+    int64_t room
+    int64_t slot    # where the next one goes, over the oldest once the window is full
+    schedule *plan  # of those that expect an arrival
+
+
+cdef inline bint remember(const estimator *e, sums *w, memory *m, int64_t interval) noexcept nogil:
+    """Learn an interval, into the sums and the ring of a window; False if the sums cannot hold it."""
+    if not learn(e, w, interval, m.ring[m.slot] if w.n == e.window else 0):
         return False
-    ring[slot[0]] = interval
-    slot[0] = 0 if slot[0] + 1 == e.window else slot[0] + 1
+    m.ring[m.slot] = interval
+    m.slot = 0 if m.slot + 1 == e.window else m.slot + 1
     return True
 
 
-cdef inline void begin(const estimator *e, sums *w, int64_t *ring, int64_t *slot) noexcept nogil:
+cdef inline void remember_steps(const estimator *e, sums *w, memory *m, int64_t interval, int64_t steps) noexcept nogil:
+    """Learn that the next heartbeat came `interval` ns and `steps` numbers after the last."""
+    cdef int64_t[2] oldest = [0, 0], oldest_brief = [0, 0]
+    cdef int64_t slot = m.slot, brief
+    if columns(e) and w.n == e.window > 0:
+        oldest = [m.ring[slot], m.ring[m.room + slot]]
+    if 0 < e.short_window <= w.n:
+        brief = slot - e.short_window if slot >= e.short_window else slot - e.short_window + e.window
+        oldest_brief = [m.ring[brief], m.ring[m.room + brief]]
+    next_arrival(e, m.plan, w, interval, steps, oldest, oldest_brief)
+    if e.window:
+        if columns(e):
+            m.ring[slot] = interval
+            m.ring[m.room + slot] = steps
+        m.slot = 0 if slot + 1 == e.window else slot + 1
+
+
+cdef inline void begin(const estimator *e, sums *w, memory *m) noexcept nogil:
     """Know only what a first heartbeat brings; there is room for MOST_SEEDS, or the window if that is less."""
     cdef int64_t k
     w[0] = nothing_known(e)
-    slot[0] = 0
+    m.slot = 0
+    if scheduled(e):
+        begin_schedule(e, m.plan, w)
     for k in range(e.seeds):
-        remember(e, w, ring, slot, e.seed[k])
+        remember(e, w, m, e.seed[k])
 
 
-cdef inline verdict take_in(const estimator *e, peer_order *p, sums *w, int64_t *ring, int64_t *slot, int64_t now,
+cdef inline double middle(const int64_t *intervals, int64_t n) noexcept nogil:
+    """Their median; 0 where there are none."""
+    return (kth_smallest(intervals, n, (n + 1) // 2) + <double> kth_smallest(intervals, n, n // 2 + 1)) / 2 if n else 0
+
+
+cdef inline bint by_median(const estimator *e) noexcept nogil:
+    """Whether heartbeats without numbers are counted by the window's median interval.
+
+    TRACKED counts each as the next: rounding takes an outage for lost numbers and the queue after it for more of them,
+    which cost 4 times as many mistakes on real traces.
+    """
+    return e.kind == EXPECTED and estimated(e)
+
+
+cdef inline uint64_t steps_to(const peer_order *before, schedule *plan, bint numbered, int64_t sequence, double period,
+                              int64_t interval) noexcept nogil:
+    """How many numbers a heartbeat is from the one before: by their sequence numbers, or by the time between them."""
+    cdef uint64_t steps
+    if not (numbered and before.numbered):
+        steps = steps_of(period, interval)
+        plan.ahead = 0 if numbered else min(plan.ahead + <int64_t> steps, <int64_t> SUM_LIMIT)
+        return steps
+    steps = <uint64_t> sequence - <uint64_t> before.sequence
+    steps = steps - <uint64_t> plan.ahead if steps > <uint64_t> plan.ahead else 1
+    plan.ahead = 0
+    return steps
+
+
+cdef inline verdict take_in(const estimator *e, peer_order *p, sums *w, memory *m, int64_t now,
                             bint numbered, int64_t sequence, bint dated, int64_t epoch) noexcept nogil:
     """A heartbeat, whole: does it count, and what does the window learn from it?"""
-    cdef int64_t last = p.last
+    cdef peer_order before = p[0]
     cdef verdict v = accept(p, now, numbered, sequence, dated, epoch)
-    if v == COUNTS and e.kind != CONSTANT:
-        return v if welcome(e, w, now - last) and remember(e, w, ring, slot, now - last) else UNLEARNED
+    cdef int64_t interval
+    cdef uint64_t steps
+    cdef double period
     if v == FIRST or v == RESTART:
-        begin(e, w, ring, slot)
+        begin(e, w, m)
+    elif v == COUNTS and scheduled(e):
+        interval = now - before.last
+        period = e.period + e.period_rest if e.kind != TRACKED else 0
+        if by_median(e) and not (numbered and before.numbered):
+            period = middle(m.ring, w.n)
+        steps = steps_to(&before, m.plan, numbered, sequence, period, interval)
+        if follows(e, interval, steps):
+            remember_steps(e, w, m, interval, <int64_t> steps)
+        else:
+            begin(e, w, m)
+            return UNLEARNED
+    elif v == COUNTS and e.kind != CONSTANT:
+        return v if welcome(e, w, now - before.last) and remember(e, w, m, now - before.last) else UNLEARNED
+    elif v == STEP and scheduled(e):
+        m.plan.ahead = 0 if numbered else m.plan.ahead + 1
     return v
 
 
@@ -320,10 +450,35 @@ cdef inline int64_t silence(int64_t last, int64_t now) noexcept nogil:
     return now - last if now > last else 0
 
 
-cdef inline int64_t deadline_of(const estimator *e, const sums *w, double n_scale, int64_t last,
-                                double z) noexcept nogil:
+cdef inline double lateness_of(const estimator *e, const sums *w, const int64_t *ring, double scale,
+                               int64_t elapsed) noexcept nogil:
+    """z after `elapsed` ns of silence. The level must be known."""
+    if e.kind == SAMPLE:
+        return count_at_most(ring, w.n, longest_outlived(e, elapsed))
+    return lateness(e, w.n, located(e, w), scale, elapsed)
+
+
+cdef inline int64_t silence_to_outlive(const estimator *e, const int64_t *ring, const int64_t *ascending, int64_t n,
+                                       double count, int bits) noexcept nogil:
+    """How long a silence outlives `count` intervals of n, in 2^-bits ns; INT64_MAX: none. By a ring, or sorted."""
+    cdef int64_t k, interval
+    if count <= 0:
+        return 0
+    if count > n:
+        return INT64_MAX
+    k = <int64_t> count + (<int64_t> count < count)
+    interval = ascending[k - 1] if ring is NULL else kth_smallest(ring, n, k)
+    return outlived_after_fixed(e, interval) if bits else outlived_after(e, interval)
+
+
+cdef inline int64_t deadline_of(const estimator *e, const sums *w, const int64_t *ring, double scale,
+                                int64_t last, double z) noexcept nogil:
     """The first ns at which the lateness reaches z; INT64_MAX where there is none. The level must be known."""
-    cdef int64_t elapsed = first_elapsed(e, w.n, located(e, w), n_scale, z)
+    cdef int64_t elapsed
+    if e.kind == SAMPLE:
+        elapsed = silence_to_outlive(e, ring, NULL, w.n, z, 0)
+    else:
+        elapsed = first_elapsed(e, w.n, located(e, w), scale, z)
     return INT64_MAX if elapsed > INT64_MAX - 1 - max(last, 0) else last + elapsed
 
 
@@ -332,6 +487,41 @@ cdef double threshold_level(value) except? -1:
     if level != level:
         raise ValueError("threshold must be a number, got nan")
     return level
+
+
+cdef list schedule_values(const estimator *e, const schedule *plan):
+    """What a schedule knows beside its window."""
+    if e.kind == MARGIN:
+        return [plan.error, plan.deviation]
+    if e.kind == TRACKED:
+        return [plan.location, plan.period, plan.fast, plan.slow, plan.outlier, plan.first, plan.second,
+                plan.agreeing, plan.worsening, plan.seeds, plan.known]
+    return []
+
+
+cdef inline bint sound(const estimator *e, const schedule *plan) noexcept nogil:
+    """Whether what a schedule knows beside its window are finite numbers of ns, as heartbeats can leave them."""
+    cdef double limit = 2.0**62  # NaN fails each comparison
+    if e.kind == MARGIN:
+        return fabs(plan.error) < limit and 0 <= plan.deviation < limit
+    if e.kind == TRACKED:
+        return (fabs(plan.location) < limit and 0 <= plan.period < limit and 0 <= plan.fast < limit
+                and 0 <= plan.slow < limit and fabs(plan.outlier) < limit and 0 <= plan.first < limit
+                and 0 <= plan.second < limit and 0 <= plan.agreeing <= 1000 and 0 <= plan.worsening < 1 << 30
+                and 0 <= plan.seeds <= SEEDS and 0 <= plan.known <= MOST_KNOWN)
+    return True
+
+
+cdef int load_schedule_values(const estimator *e, schedule *plan, values) except -1:
+    cdef list given = list(values)
+    if e.kind == MARGIN:
+        plan.error, plan.deviation = given
+    elif e.kind == TRACKED:
+        (plan.location, plan.period, plan.fast, plan.slow, plan.outlier, plan.first, plan.second,
+         plan.agreeing, plan.worsening, plan.seeds, plan.known) = given
+    if not sound(e, plan):
+        raise ValueError(f"schedule must hold finite numbers of ns, got {values}")
+    return 0
 
 
 # ---- one peer -------------------------------------------------------------------------------------------------------
@@ -379,8 +569,8 @@ cdef class Peer:
     cdef int64_t z_n           # where the law asks for degrees of freedom: the n that z belongs to, -1 for none
     cdef peer_order order
     cdef sums w
-    cdef int64_t *ring
-    cdef int64_t room, slot  # room: intervals that the ring can hold now; slot: where the next one goes
+    cdef memory m  # its ring grows with what is in it
+    cdef schedule plan
     cdef counters count
     cdef int64_t stable_after, unknown_after  # ns; unknown_after -1: never
     cdef int64_t expected    # while the level is unknown: from when on the silence is suspect; INT64_MAX: never
@@ -394,6 +584,7 @@ cdef class Peer:
 
     def __cinit__(self, *args, **kwargs):
         self.compiled = NO_DETECTOR  # never None, whatever a subclass forgets: methods read it without a check
+        self.m.plan = &self.plan
         self.z_n = self.unknown_after = -1
         self._listeners = []
         self.seen = NOT_SEEN
@@ -407,17 +598,24 @@ cdef class Peer:
         self.z_n = -1
         self.stable_after = stable_after
         self.unknown_after = unknown_after
+        self.drop_ring()
         self.forget()
         self.threshold = threshold
 
     def __dealloc__(self):
-        free(self.ring)
+        free(self.m.ring)
         free(self.pending)
+
+    cdef void drop_ring(self) noexcept:
+        """Another detector's has other columns."""
+        free(self.m.ring)
+        self.m.ring = NULL
+        self.m.room = 0
 
     cdef void forget(self) noexcept:
         self.order = peer_order(last=0, sequence=0, epoch=0, heard=False, numbered=False, dated=False)
         self.w = nothing_known(&self.compiled.e)
-        self.slot = 0
+        self.m.slot = 0
         self.expected = INT64_MAX
         self.held_until = INT64_MIN
 
@@ -439,7 +637,7 @@ cdef class Peer:
 
     cdef double reached(self) noexcept:
         """The lateness at which the level reaches the threshold."""
-        cdef int64_t n = self.w.n if self.compiled.law == STUDENT else 0
+        cdef int64_t n = self.w.n if asks(self.compiled.law) else 0
         if self.z_n != n:
             self.z = self.compiled.z_at(self._threshold, n)
             self.z_n = n
@@ -464,21 +662,24 @@ cdef class Peer:
 
     cdef int make_room(self) except -1:
         """Let the ring hold one interval more, or all seeds; it grows by doubling up to the window."""
+        cdef memory *m = &self.m
         cdef int64_t *larger
-        cdef int64_t window = self.compiled.e.window, room
-        if self.room < min(window, max(self.slot + 1, <int64_t> MOST_SEEDS)):
-            room = min(window, max(64, 2 * self.room))
-            larger = <int64_t *> realloc(self.ring, <size_t> room * sizeof(int64_t))
+        cdef int64_t window = self.compiled.e.window, wide = columns(&self.compiled.e), room
+        if wide and m.room < min(window, max(m.slot + 1, <int64_t> MOST_SEEDS)):
+            room = min(window, max(64, 2 * m.room))
+            larger = <int64_t *> realloc(m.ring, <size_t> (room * wide) * sizeof(int64_t))
             if larger is NULL:
                 raise MemoryError
-            self.ring, self.room = larger, room
+            if wide > 1:  # the steps come after the intervals
+                memmove(larger + room, larger + m.room, <size_t> m.room * sizeof(int64_t))
+            m.ring, m.room = larger, room
         return 0
 
     cdef int take_in(self, int64_t t, bint numbered, int64_t sequence, bint dated, int64_t epoch) except -1:
         """A heartbeat: 1 if it was accepted."""
         cdef verdict v
         self.make_room()
-        v = take_in(&self.compiled.e, &self.order, &self.w, self.ring, &self.slot, t, numbered, sequence, dated, epoch)
+        v = take_in(&self.compiled.e, &self.order, &self.w, &self.m, t, numbered, sequence, dated, epoch)
         if v == IGNORED:
             self.count.ignored += 1
             return 0
@@ -533,7 +734,7 @@ cdef class Peer:
 
     cdef double lateness_at(self, int64_t now) noexcept:
         cdef estimator *e = &self.compiled.e
-        return lateness(e, self.w.n, located(e, &self.w), denominator(e, &self.w), silence(self.order.last, now))
+        return lateness_of(e, &self.w, self.m.ring, denominator(e, &self.w), silence(self.order.last, now))
 
     cdef double level_at(self, int64_t t) noexcept:
         return NAN if self.unknown() else level_of(self.compiled.law, self.lateness_at(t), self.w.n - 1)
@@ -546,7 +747,7 @@ cdef class Peer:
         cdef estimator *e = &self.compiled.e
         if self.unknown():
             return self.expected
-        return deadline_of(e, &self.w, denominator(e, &self.w), self.order.last, z)
+        return deadline_of(e, &self.w, self.m.ring, denominator(e, &self.w), self.order.last, z)
 
     cdef peer_state state_at(self, int64_t t) noexcept:
         if self.suspected_at(t, self.reached()):
@@ -692,42 +893,59 @@ cdef class Peer:
 
     def _stats(self):
         """Of one moment: samples, mean and deviation of their intervals [ns], last, the counters in a dict."""
-        cdef sums w = self.w
         cdef counters count = self.count
         cdef peer_order order = self.order
-        if self.compiled.e.kind == CONSTANT:
-            w.n = 0
-        return (w.n, <double> w.sum / w.n if w.n else NAN,
-                sqrt(exact_spread(w.n, w.sum, w.squares)) / w.n if w.n else NAN,
+        cdef int64_t n, i, total = 0
+        cdef u128 squares = 0
+        cdef int64_t *intervals = self.history(&n)
+        for i in range(n):
+            total += intervals[i]
+            squares += square(intervals[i])
+        free(intervals)
+        return (n, <double> total / n if n else NAN, sqrt(exact_spread(n, total, squares)) / n if n else NAN,
                 order.last if order.heard else None, count)
 
-    cdef int64_t *intervals(self, int64_t *n) except NULL:
-        """The window's intervals, oldest first, in memory that the caller frees."""
-        cdef int64_t newer
+    cdef int64_t *history(self, int64_t *n) except NULL:
+        """The window's intervals, oldest first, then their steps if there are, in memory that the caller frees."""
+        cdef int64_t newer, column, wide = columns(&self.compiled.e)
         cdef int64_t *copy
-        n[0] = self.w.n if self.compiled.e.kind != CONSTANT else 0
-        copy = <int64_t *> malloc(<size_t> max(1, n[0]) * sizeof(int64_t))
+        n[0] = self.w.n if wide else 0
+        copy = <int64_t *> malloc(<size_t> max(1, wide * n[0]) * sizeof(int64_t))
         if copy is NULL:
             raise MemoryError
-        if n[0]:
-            newer = n[0] - self.slot
-            memcpy(copy, self.ring + self.slot, <size_t> newer * sizeof(int64_t))
-            memcpy(copy + newer, self.ring, <size_t> self.slot * sizeof(int64_t))
+        for column in range(wide if n[0] else 0):
+            newer = n[0] - self.m.slot
+            memcpy(copy + column * n[0], self.m.ring + column * self.m.room + self.m.slot,
+                   <size_t> newer * sizeof(int64_t))
+            memcpy(copy + column * n[0] + newer, self.m.ring + column * self.m.room,
+                   <size_t> self.m.slot * sizeof(int64_t))
         return copy
 
-    cdef int relearn(self, const int64_t *intervals, int64_t n) except -1:
-        """Know these intervals, oldest first, and no others; where there are none, what a first heartbeat brings."""
+    cdef int relearn(self, const int64_t *intervals, const int64_t *steps, int64_t n) except -1:
+        """Know these intervals, oldest first, and no others; where there are none, what a first heartbeat brings.
+
+        `steps` may be NULL: then they are guessed from the intervals, for those that look at them.
+        """
         cdef estimator *e = &self.compiled.e
-        cdef int64_t i
+        cdef int64_t i, between
+        cdef double period = e.period + e.period_rest if e.kind != TRACKED else 0
+        if by_median(e):
+            period = middle(intervals, n)
         self.w = nothing_known(e)
-        self.slot = 0
-        if n == 0 and self.order.heard:
+        self.m.slot = 0
+        if self.order.heard and (n == 0 or scheduled(e)):
             self.make_room()
-            begin(e, &self.w, self.ring, &self.slot)
+            begin(e, &self.w, &self.m)
         for i in range(n if e.kind != CONSTANT else 0):
             self.make_room()
-            if not remember(e, &self.w, self.ring, &self.slot, intervals[i]):
-                self.count.unlearned += 1
+            if not scheduled(e):
+                self.count.unlearned += not remember(e, &self.w, &self.m, intervals[i])
+                continue
+            between = steps[i] if steps is not NULL else steps_of(period, intervals[i])
+            if follows(e, intervals[i], between):
+                remember_steps(e, &self.w, &self.m, intervals[i], between)
+            else:
+                begin(e, &self.w, &self.m)
         return 0
 
     def _change_detector(self, detector):
@@ -735,11 +953,13 @@ cdef class Peer:
         cdef Detector compiled = detector.compiled
         cdef tuple _former = (self.compiled, self.detector)  # kept till the end: see Rule 1
         cdef int64_t n
-        cdef int64_t *intervals = self.intervals(&n)
+        cdef int64_t *intervals = self.history(&n)
+        cdef bint stepped = columns(&self.compiled.e) > 1
         self.compiled, self.detector = compiled, detector
         self.z_n = -1
+        self.drop_ring()
         try:
-            self.relearn(intervals, n)
+            self.relearn(intervals, intervals + n if stepped else NULL, n)
         finally:
             free(intervals)
         if not self.unknown():
@@ -754,9 +974,16 @@ cdef class Peer:
         cdef counters count = self.count
         cdef int64_t expected = self.expected, held_until = self.held_until, noticed = self.noticed, n, i
         cdef peer_state seen = self.seen
-        cdef int64_t *intervals = self.intervals(&n)
+        cdef schedule plan = self.plan
+        cdef estimator *e = &self.compiled.e
+        cdef dict more = {}
+        cdef int64_t *intervals = self.history(&n)
+        if scheduled(e):
+            more["schedule"] = {"n": self.w.n, "ahead": plan.ahead, "values": schedule_values(e, &plan),
+                                "steps": [intervals[n + i] for i in range(n)]}
         try:
             return detector, threshold, {
+                **more,
                 "last": order.last if order.heard else None,
                 "sequence": order.sequence if order.numbered else None,
                 "epoch": order.epoch if order.dated else None,
@@ -772,7 +999,8 @@ cdef class Peer:
 
     def _load(self, saved):
         """Take over what _save gave. Safe with any values; the caller compares _save() to see if all were taken."""
-        cdef tuple given = tuple(saved["intervals"])
+        cdef tuple given = tuple(saved["intervals"]), steps = None
+        cdef dict plan = saved.get("schedule")
         cdef peer_order order = peer_order(
             last=instant(saved["last"], "last") if saved["last"] is not None else 0,
             sequence=whole(saved["sequence"], "sequence") if saved["sequence"] is not None else 0,
@@ -785,25 +1013,37 @@ cdef class Peer:
         cdef int64_t noticed = whole(saved["noticed"], "noticed") if saved["noticed"] is not None else INT64_MIN
         cdef int64_t seen = whole(saved["seen"], "seen") if saved["seen"] is not None else NOT_SEEN
         cdef counters count
-        cdef int64_t n = len(given), i
+        cdef int64_t n = len(given), i, known_n = 0, ahead = 0
         cdef int64_t *intervals
+        cdef estimator *e = &self.compiled.e
+        if plan is not None:
+            steps, ahead, known_n = tuple(plan["steps"]), natural(plan["ahead"], "ahead"), natural(plan["n"], "n")
+        if scheduled(e) and (plan is None or len(steps) != n or known_n > e.window):
+            raise ValueError("schedule is missing, or has not as many steps as there are intervals")
         if not <int64_t> NOT_SEEN <= seen <= <int64_t> SUSPECTED:  # else Cython narrows `seen` to the enum first
             raise ValueError(f"seen must be a state's number, got {seen}")
         count.accepted, count.ignored, count.clock_steps, count.restarts, count.unlearned = (
             natural(saved["counters"][name], name)
             for name in ("accepted", "ignored", "clock_steps", "restarts", "unlearned"))
-        intervals = <int64_t *> malloc(<size_t> max(1, n) * sizeof(int64_t))
+        intervals = <int64_t *> malloc(<size_t> max(1, 2 * n) * sizeof(int64_t))
         if intervals is NULL:
             raise MemoryError
         try:
             for i in range(n):
                 intervals[i] = natural(given[i], "intervals")
+                intervals[n + i] = natural(steps[i], "steps") if scheduled(e) else 0
             self.forget()
             self.order, self.count = order, count
             if order.heard:
-                self.relearn(intervals, n)
+                self.relearn(intervals, intervals + n, n)
         finally:
             free(intervals)
+        if scheduled(e) and order.heard:
+            self.plan.ahead = ahead
+            if e.kind == TRACKED:
+                self.w.n = known_n
+            load_schedule_values(e, &self.plan, plan["values"])
+            read_schedule(e, &self.plan, &self.w)
         if self.unknown():
             self.expected = expected
         self.held_until, self.noticed = held, noticed
@@ -932,8 +1172,10 @@ cdef class Peers:
     deadlines : int64 array, shape (peers,)
         Filled here: INT64_MAX where there is none.
     sequences, epochs : int64 arrays, shape (peers,)
-    ring : int64 array, shape (peers, compiled.window)
-        Of an account whose window is not full the first `slot` intervals count, else all.
+    schedules : int64 array, shape (peers, compiled.words)
+        What of them follows from the ring is not believed either.
+    ring : int64 array, shape (peers, compiled.columns * compiled.window)
+        The intervals, then the steps; of an account whose window is not full the first `slot` count, else all.
 
     Raises
     ------
@@ -948,23 +1190,22 @@ cdef class Peers:
     cdef int64_t[1024] z_n
     cdef account[::1] accounts
     cdef int64_t[::1] deadlines, sequences, epochs
-    cdef int64_t[:, ::1] ring
+    cdef int64_t[:, ::1] schedules, ring
     cdef int64_t latest  # no last heartbeat is later
 
     def __cinit__(self, Detector compiled not None, threshold, account[::1] accounts not None,
                   int64_t[::1] deadlines not None, int64_t[::1] sequences not None, int64_t[::1] epochs not None,
-                  int64_t[:, ::1] ring not None):
-        cdef Py_ssize_t k, j, n = accounts.shape[0]
+                  int64_t[:, ::1] schedules not None, int64_t[:, ::1] ring not None):
+        cdef Py_ssize_t k, n = accounts.shape[0]
         cdef const estimator *e = &compiled.e
         cdef account *a
-        cdef sums w
         cdef bint good = True
-        if not (deadlines.shape[0] == sequences.shape[0] == epochs.shape[0] == ring.shape[0] == n
-                and ring.shape[1] == e.window):
+        if not (deadlines.shape[0] == sequences.shape[0] == epochs.shape[0] == schedules.shape[0] == ring.shape[0] == n
+                and ring.shape[1] == columns(e) * e.window and schedules.shape[1] == compiled.words):
             raise IndexError("Peers: arrays of the wrong shape")
         self.compiled = compiled
-        self.accounts, self.deadlines, self.sequences, self.epochs, self.ring = (
-            accounts, deadlines, sequences, epochs, ring)
+        self.accounts, self.deadlines, self.sequences, self.epochs, self.schedules, self.ring = (
+            accounts, deadlines, sequences, epochs, schedules, ring)
         self.latest = -SUM_LIMIT
         self._threshold = threshold_level(threshold)
         memset(self.z_n, -1, sizeof(self.z_n))
@@ -976,17 +1217,11 @@ cdef class Peers:
                     continue  # not even written to: memory that no heartbeat has touched costs nothing
                 good = (a.heard == 1 and a.full <= 1 and a.numbered <= 1 and a.dated <= 1
                         and (a.slot < e.window or (a.slot == e.window == 0 and not a.full))
-                        and -SUM_LIMIT < a.last < SUM_LIMIT)
-                w = nothing_known(e)
-                j = 0
-                while good and j < (e.window if a.full else a.slot):
-                    good = ring[k, j] >= 0 and learn(e, &w, ring[k, j], 0)
-                    j += 1
+                        and -SUM_LIMIT < a.last < SUM_LIMIT and self.add_up(k))
                 if not good:
                     break
-                put_down(a, &w)
                 a.denominator = denominator_for(e, a)
-                deadlines[k] = self.deadline(a)
+                deadlines[k] = self.deadline(k)
                 self.latest = max(self.latest, a.last)
         if not good:
             raise ValueError(f"account {k} is none that heartbeats can leave behind")
@@ -1003,19 +1238,62 @@ cdef class Peers:
         memset(self.z_n, -1, sizeof(self.z_n))
         with nogil:
             for k in range(self.accounts.shape[0]):
-                self.deadlines[k] = self.deadline(&self.accounts[k])
+                self.deadlines[k] = self.deadline(k)
 
     @final
-    cdef int64_t deadline(self, const account *a) noexcept nogil:
+    cdef memory memory_of(self, Py_ssize_t k) noexcept nogil:
+        cdef memory m
+        m.room, m.slot = self.compiled.e.window, self.accounts[k].slot
+        m.ring = &self.ring[k, 0] if self.ring.shape[1] else NULL
+        m.plan = <schedule *> &self.schedules[k, 0] if self.schedules.shape[1] else NULL
+        return m
+
+    cdef bint add_up(self, Py_ssize_t k) noexcept nogil:
+        """Make an account's sums anew, from its ring; False if they are none that heartbeats can leave behind."""
         cdef const estimator *e = &self.compiled.e
+        cdef account *a = &self.accounts[k]
+        cdef memory m = self.memory_of(k)
+        cdef int64_t n = samples_of(e, a), j, at
+        cdef sums w = nothing_known(e)
+        cdef schedule saved
+        if not scheduled(e):
+            for j in range(n if e.kind != CONSTANT else 0):
+                if m.ring[j] < 0 or not learn(e, &w, m.ring[j], 0):
+                    return False
+            put_down(a, &w)
+            return True
+        saved = m.plan[0]
+        if saved.ahead < 0 or not sound(e, &saved):
+            return False
+        if e.kind == TRACKED:
+            w.n = n
+        else:
+            begin_schedule(e, m.plan, &w)
+            for j in range(n):
+                at = (a.slot + j) % n if a.full else j
+                if m.ring[at] < 0 or m.ring[m.room + at] < 1 or not follows(e, m.ring[at], m.ring[m.room + at]):
+                    return False
+                m.slot = at
+                remember_steps(e, &w, &m, m.ring[at], m.ring[m.room + at])
+        m.plan.ahead = saved.ahead
+        if e.kind == MARGIN:
+            m.plan.error, m.plan.deviation = saved.error, saved.deviation
+        read_schedule(e, m.plan, &w)
+        put_down(a, &w)
+        return True
+
+    @final
+    cdef int64_t deadline(self, Py_ssize_t k) noexcept nogil:
+        cdef const estimator *e = &self.compiled.e
+        cdef const account *a = &self.accounts[k]
         cdef sums w = sums_of(e, a)
-        cdef int64_t n = w.n if self.compiled.law == STUDENT else 0, k = n % Z_KEPT
+        cdef int64_t n = w.n if asks(self.compiled.law) else 0, kept = n % Z_KEPT
         if not level_known(e, a):
             return INT64_MAX
-        if self.z_n[k] != n:
-            self.z[k] = self.compiled.z_at(self._threshold, n)
-            self.z_n[k] = n
-        return deadline_of(e, &w, a.denominator, a.last, self.z[k])
+        if self.z_n[kept] != n:
+            self.z[kept] = self.compiled.z_at(self._threshold, n)
+            self.z_n[kept] = n
+        return deadline_of(e, &w, self.memory_of(k).ring, a.denominator, a.last, self.z[kept])
 
     cdef int check(self, const int64_t[::1] peers) except -1:
         """Refuse numbers that no peer has."""
@@ -1050,10 +1328,12 @@ cdef class Peers:
         cdef int64_t *sequences
         cdef int64_t *epochs
         cdef int64_t *ring
+        cdef schedule *plans
         cdef account *a
         cdef peer_order p
         cdef sums w
-        cdef int64_t slot, latest = self.latest
+        cdef memory m = memory(ring=NULL, room=self.compiled.e.window, slot=0, plan=NULL)
+        cdef int64_t row = columns(&e) * e.window, latest = self.latest
         cdef verdict v
         if not (now.shape[0] == accepted.shape[0] == n and counts.shape[0] == VERDICTS
                 and (not numbered or sequence.shape[0] == n) and (not dated or epoch.shape[0] == n)):
@@ -1063,7 +1343,8 @@ cdef class Peers:
             return
         accounts, deadlines = &self.accounts[0], &self.deadlines[0]
         sequences, epochs = &self.sequences[0], &self.epochs[0]
-        ring = &self.ring[0, 0] if e.window else NULL
+        ring = &self.ring[0, 0] if row else NULL
+        plans = <schedule *> &self.schedules[0, 0] if scheduled(&e) else NULL
         with nogil:
             while high < n:
                 low = high
@@ -1078,18 +1359,21 @@ cdef class Peers:
                             prefetch(sequences + k)
                         if dated:
                             prefetch(epochs + k)
-                    if i + RING_AHEAD < n:
+                        if plans is not NULL:
+                            prefetch(plans + k)
+                            prefetch(<char *> (plans + k + 1) - 1)
+                    if row and i + RING_AHEAD < n:
                         k = peers[i + RING_AHEAD]
-                        prefetch(ring + k * e.window + accounts[k].slot)
+                        prefetch(ring + k * row + accounts[k].slot)
                     k = peers[i]
                     a = accounts + k
                     p.last, p.heard, p.numbered, p.dated = a.last, a.heard, a.numbered, a.dated
                     p.sequence = sequences[k] if p.numbered else 0
                     p.epoch = epochs[k] if p.dated else 0
                     w = sums_of(&e, a)
-                    slot = a.slot
-                    v = take_in(&e, &p, &w, ring + k * e.window, &slot, now[i],
-                                numbered, sequence[i] if numbered else 0, dated, epoch[i] if dated else 0)
+                    m.ring, m.slot, m.plan = ring + k * row, a.slot, plans + k if plans is not NULL else NULL
+                    v = take_in(&e, &p, &w, &m, now[i], numbered, sequence[i] if numbered else 0,
+                                dated, epoch[i] if dated else 0)
                     counts[<int64_t> v] += 1
                     accepted[i] = v != IGNORED
                     if v == IGNORED:
@@ -1099,14 +1383,14 @@ cdef class Peers:
                         sequences[k] = p.sequence
                     if dated:
                         epochs[k] = p.epoch
-                    a.slot = <uint32_t> slot
+                    a.slot = <uint32_t> m.slot
                     a.full = e.window and w.n == e.window
                     put_down(a, &w)
                     latest = max(latest, p.last)
                 for i in range(low, high):
                     accounts[peers[i]].denominator = denominator_for(&e, accounts + peers[i])
                 for i in range(low, high):
-                    deadlines[peers[i]] = self.deadline(accounts + peers[i])
+                    deadlines[peers[i]] = self.deadline(peers[i])
         self.latest = latest
 
     def levels(self, now, double[::1] out not None):
@@ -1128,13 +1412,13 @@ cdef class Peers:
                     a = &self.accounts[low + j]
                     if level_known(e, a):
                         w = sums_of(e, a)
-                        z[j] = lateness(e, w.n, located(e, &w), a.denominator, silence(a.last, t))
+                        z[j] = lateness_of(e, &w, self.memory_of(low + j).ring, a.denominator, silence(a.last, t))
                     else:
                         z[j] = 0
                         unknown += 1
-                if self.compiled.law == STUDENT:
+                if asks(self.compiled.law):
                     for j in range(count):
-                        out[low + j] = level_of(STUDENT, z[j], max(samples_of(e, &self.accounts[low + j]) - 1, 1))
+                        out[low + j] = level_of(self.compiled.law, z[j], samples_of(e, &self.accounts[low + j]) - 1)
                 else:
                     levels_of(self.compiled.law, z, &out[low], count, 0, 0)
                 if unknown:
@@ -1187,7 +1471,8 @@ cdef class Peers:
 # heartbeat counts and is learned it is the arrivals themselves. After a clock step back, or an interval that is not
 # learned, the chain goes on with an offset, so that the window slides over it as if it were not there; a restart
 # begins a new stretch, and each stretch with the samples that a first heartbeat brings. So whatever a detector
-# refuses to learn, what follows the chain needs to know nothing of it, and may be cut into pieces.
+# refuses to learn, what follows the chain needs to know nothing of it, and may be cut into pieces. For detectors that
+# expect an arrival each instant has a number, too, whose differences are the steps.
 
 def instants_inside(const int64_t[::1] values):
     """Whether all lie within 2^62 ns (146 years) of the clock's zero."""
@@ -1225,54 +1510,104 @@ cdef inline void follow(const estimator *e, int64_t *chain, int64_t *length, sum
     length[0] += 1
 
 
+cdef inline int64_t up_to(const int64_t *c) noexcept nogil:
+    """From the instant before to c[0]; unsigned, for after many steps of the clock a chain may wrap."""
+    return <int64_t> (<uint64_t> c[0] - <uint64_t> (c - 1)[0])
+
+
+cdef struct ascending:
+    # The last intervals of a chain in order of size: what slides along it.
+    int64_t *values
+    int64_t n, window
+
+
+cdef inline void slide(ascending *a, const int64_t *c) noexcept nogil:
+    """Take in the interval that ends at instant c[0] of a chain; the oldest leaves a full window."""
+    if a.n == a.window > 0:
+        sorted_remove(a.values, a.n, up_to(c - a.n))
+        a.n -= 1
+    if a.window:
+        sorted_insert(a.values, a.n, up_to(c))
+        a.n += 1
+
+
 def accept_all(Detector detector not None, const int64_t[::1] arrivals, const int64_t[::1] sequence,
-               const int64_t[::1] epoch, int64_t[::1] chain, int64_t[::1] starts, int64_t[::1] state,
-               int64_t[::1] latest):
+               const int64_t[::1] epoch, int64_t[::1] chain, int64_t[::1] numbers not None, int64_t[::1] starts,
+               int64_t[::1] state, int64_t[::1] latest):
     """Sort out which heartbeats count, and which intervals the detector learns.
 
-    Fills `chain` (instants) and `starts` (where in it a stretch begins), of which the returned (instants, stretches)
-    are used, and for each heartbeat, once it was taken in: `state`, the index of the last instant of the chain, and
-    `latest`, the index of the last accepted heartbeat. `starts` has room for every restart, `chain` for every
+    Fills `chain` (instants), `numbers` (theirs, if the detector looks at them) and `starts` (where in it a stretch
+    begins), of which the returned (instants, stretches) are used, and for each heartbeat, once it was taken in:
+    `state`, the index of the last instant of the chain, and `latest`, the index of the last accepted heartbeat.
+    `starts` has room for every restart (for every heartbeat, if the detector looks at numbers), `chain` for every
     heartbeat and every stretch's seeds. Returns (instants, stretches, ignored, steps, restarts).
     """
     cdef Py_ssize_t i, n = arrivals.shape[0]
     cdef const estimator *e = &detector.e
-    cdef int64_t length = 0, stretches = 0, ignored = 0, steps = 0, restarts = 0, last = 0, last_index = 0, k
-    cdef peer_order p = peer_order(last=0, sequence=0, epoch=0, heard=False, numbered=False, dated=False)
-    cdef bint numbered = sequence is not None, dated = epoch is not None, roomy = True
+    cdef int64_t length = 0, stretches = 0, ignored = 0, steps = 0, restarts = 0, last_index = 0, interval, k
+    cdef uint64_t between = 0
+    cdef peer_order before, p = peer_order(last=0, sequence=0, epoch=0, heard=False, numbered=False, dated=False)
+    cdef bint numbered = sequence is not None, dated = epoch is not None, roomy = True, begins
+    cdef bint count_by_median = by_median(e) and not numbered
+    cdef double period = e.period + e.period_rest if e.kind != TRACKED else 0
+    cdef ascending window = ascending(values=NULL, n=0, window=e.window)
     cdef sums w = nothing_known(e)
+    cdef schedule plan
     cdef verdict v
-    if not (state.shape[0] == latest.shape[0] == n and chain.shape[0] >= n + e.seeds * starts.shape[0]):
+    if not (state.shape[0] == latest.shape[0] == n and chain.shape[0] >= n + e.seeds * starts.shape[0]
+            and (numbers.shape[0] >= chain.shape[0] or not scheduled(e))):
         raise IndexError("accept_all: arrays of the wrong lengths")
+    if count_by_median:
+        window.values = <int64_t *> malloc(<size_t> (e.window + 1) * sizeof(int64_t))
+        if window.values is NULL:
+            raise MemoryError
+    memset(&plan, 0, sizeof(plan))
     with nogil:
         for i in range(n):
+            before = p
             v = accept(&p, arrivals[i], numbered, sequence[i] if numbered else 0, dated, epoch[i] if dated else 0)
             if v == IGNORED:
                 ignored += 1
             else:
-                if v == COUNTS:
-                    if welcome(e, &w, arrivals[i] - last):
-                        follow(e, &chain[0], &length, &w, arrivals[i] - last)
-                elif v == STEP:
-                    steps += 1
-                else:
-                    restarts += v == RESTART
+                begins = v == FIRST or v == RESTART
+                restarts += v == RESTART
+                steps += v == STEP
+                interval = arrivals[i] - before.last if v == COUNTS else 0
+                if v == COUNTS and scheduled(e):
+                    if count_by_median:
+                        period = 0
+                        if window.n:
+                            period = (window.values[(window.n - 1) // 2] + <double> window.values[window.n // 2]) / 2
+                    between = steps_to(&before, &plan, numbered, sequence[i] if numbered else 0, period, interval)
+                    begins = not follows(e, interval, between)
+                    if not begins:
+                        chain[length] = <int64_t> (<uint64_t> chain[length - 1] + <uint64_t> interval)
+                        numbers[length] = <int64_t> (<uint64_t> numbers[length - 1] + between)
+                        if count_by_median:
+                            slide(&window, &chain[length])
+                        length += 1
+                elif v == COUNTS and welcome(e, &w, interval):
+                    follow(e, &chain[0], &length, &w, interval)
+                if begins:
                     roomy = stretches < starts.shape[0]
                     if not roomy:
                         break
                     starts[stretches] = length
                     stretches += 1
                     w = nothing_known(e)
+                    window.n = 0
                     chain[length] = arrivals[i]
+                    if scheduled(e):
+                        numbers[length] = plan.ahead = 0
                     for k in range(e.seeds):
                         chain[length] -= e.seed[k]
                     length += 1
                     for k in range(e.seeds):
                         follow(e, &chain[0], &length, &w, e.seed[k])
-                last = arrivals[i]
                 last_index = i
             state[i] = length - 1
             latest[i] = last_index
+    free(window.values)
     if not roomy:
         raise IndexError("accept_all: more restarts than `starts` has room for")
     return length, stretches, ignored, steps, restarts
@@ -1427,22 +1762,121 @@ def states(Detector detector not None, const int64_t[::1] chain, int64_t start, 
     return -1 if i >= 0 else -1 - i
 
 
-def levels_at(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,
-              const double[::1] denominators, const int64_t[::1] state, const int64_t[::1] elapsed, double[::1] out):
-    """out[i]: the level `elapsed[i]` ns after the last heartbeat, in the state number state[i]; NaN for state -1."""
+def expectations(Detector detector not None, const int64_t[::1] chain, const int64_t[::1] numbers, int64_t start,
+                 int64_t low, int64_t high, int32_t[::1] samples, int64_t[::1] total, double[::1] denominators):
+    """As `states`, for detectors that expect an arrival: the location and the scale are in 256ths of a ns."""
+    cdef const estimator *e = &detector.e
+    cdef const int64_t *c
+    cdef const int64_t *q
+    cdef int64_t k, eldest, brief, size = high + 1 - low, first = start if detector.sequential else low - e.window
+    cdef int64_t[2] oldest, oldest_brief
+    cdef schedule plan
+    cdef sums w
+    if high < low:
+        return
+    if not (0 <= start <= low and high < chain.shape[0] and numbers.shape[0] >= chain.shape[0]
+            and samples.shape[0] >= size and total.shape[0] >= size and denominators.shape[0] >= size):
+        raise IndexError("expectations: range outside the chain")
+    c, q = &chain[0], &numbers[0]
+    with nogil:
+        begin_schedule(e, &plan, &w)
+        for k in range(max(start, first), high + 1):
+            if k >= low:
+                samples[k - low] = <int32_t> (w.n if known(e, w.n) else -1 - w.n)
+                total[k - low] = w.sum
+                denominators[k - low] = denominator(e, &w)
+            if k < high:
+                eldest, brief = k - w.n + 1, k - min(w.n, e.short_window) + 1
+                oldest = [up_to(c + eldest), up_to(q + eldest)]
+                oldest_brief = [up_to(c + brief), up_to(q + brief)]
+                next_arrival(e, &plan, &w, up_to(c + k + 1), up_to(q + k + 1), oldest, oldest_brief)
+
+
+def levels_of_lateness(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] state,
+                       double[::1] z):
+    """Turn z[i], in the state number state[i], into the level; NaN stays NaN."""
+    cdef Py_ssize_t i
+    if state.shape[0] != z.shape[0]:
+        raise IndexError("levels_of_lateness: arrays of different lengths")
+    with nogil:
+        for i in range(z.shape[0]):
+            if z[i] == z[i]:
+                z[i] = level_of(detector.law, z[i], samples[state[i]] - 1)
+
+
+cdef struct walk:
+    # A window that slides along the stretches of a chain.
+    ascending window
+    int64_t at       # the instant up to which it has slid
+    int64_t stretch  # where that one's stretch begins
+    int64_t next_one  # which of the starts comes after that
+
+
+cdef void walk_to(walk *x, const int64_t *c, const int64_t[::1] starts, int64_t at) noexcept nogil:
+    """Let the window be that after instant `at`; at once if it is far ahead, or behind."""
+    cdef int64_t low = 0, high = starts.shape[0], middle
+    if at < x.at or at > x.at + 2 * x.window.window or (x.next_one < starts.shape[0] and starts[x.next_one] <= at):
+        while high - low > 1:
+            middle = (low + high) // 2
+            if starts[middle] <= at:
+                low = middle
+            else:
+                high = middle
+        x.stretch, x.next_one = starts[low], low + 1
+        x.at = max(x.stretch, at - x.window.window)
+        x.window.n = 0
+    while x.at < at:
+        x.at += 1
+        slide(&x.window, c + x.at)
+
+
+cdef walk *new_walk(const estimator *e) except NULL:
+    cdef walk *x = <walk *> malloc(sizeof(walk) + <size_t> (e.window + 1) * sizeof(int64_t))
+    if x is NULL:
+        raise MemoryError
+    x.window = ascending(values=<int64_t *> (x + 1), n=0, window=e.window)
+    x.at, x.stretch, x.next_one = INT64_MAX, 0, 0  # nowhere yet: every instant is behind it
+    return x
+
+
+def outlived(Detector detector not None, const int64_t[::1] chain, const int64_t[::1] starts,
+             const int64_t[::1] state, const int64_t[::1] elapsed, double[::1] out):
+    """out[i]: how many of its intervals the window of state[i] is outlived by `elapsed[i]` ns; NaN where unknown."""
     cdef Py_ssize_t i, n = state.shape[0]
-    cdef int64_t k
-    cdef double z
-    if elapsed.shape[0] != n or out.shape[0] != n:
-        raise IndexError("levels_at: arrays of different lengths")
+    cdef const estimator *e = &detector.e
+    cdef walk *x
+    if not elapsed.shape[0] == out.shape[0] == n:
+        raise IndexError("outlived: arrays of different lengths")
+    if n == 0:
+        return
+    x = new_walk(e)
     with nogil:
         for i in range(n):
-            k = state[i]
-            if k < 0 or samples[k] < 0:
-                out[i] = NAN
-            else:
-                z = lateness(&detector.e, samples[k], total[k], denominators[k], elapsed[i])
-                out[i] = level_of(detector.law, z, samples[k] - 1)
+            walk_to(x, &chain[0], starts, state[i])
+            out[i] = NAN
+            if known(e, x.window.n):
+                out[i] = rank_at_most(x.window.values, x.window.n, longest_outlived(e, elapsed[i]))
+    free(x)
+
+
+def waits(Detector detector not None, const int64_t[::1] chain, const int64_t[::1] starts, int64_t low,
+          const double[::1] counts, int bits, int64_t[::1] out):
+    """out[k]: how long a silence outlives counts[k] intervals of those in state low + k, in 2^-bits ns; or NEVER."""
+    cdef Py_ssize_t k
+    cdef const estimator *e = &detector.e
+    cdef walk *x
+    if not (counts.shape[0] == out.shape[0] and 0 <= low <= chain.shape[0] - out.shape[0]):
+        raise IndexError("waits: arrays of different lengths")
+    if out.shape[0] == 0:
+        return
+    x = new_walk(e)
+    with nogil:
+        for k in range(out.shape[0]):
+            walk_to(x, &chain[0], starts, low + k)
+            out[k] = INT64_MAX
+            if known(e, x.window.n):
+                out[k] = silence_to_outlive(e, NULL, x.window.values, x.window.n, counts[k], bits)
+    free(x)
 
 
 def reached(Detector detector not None, const int32_t[::1] samples, double threshold, double[::1] out):
@@ -1454,7 +1888,7 @@ def reached(Detector detector not None, const int32_t[::1] samples, double thres
         raise IndexError("reached: arrays of different lengths")
     with nogil:
         for k in range(n):
-            if samples[k] >= 0 and (known_n < 0 or detector.law == STUDENT and samples[k] != known_n):
+            if samples[k] >= 0 and (known_n < 0 or asks(detector.law) and samples[k] != known_n):
                 known_n = samples[k]
                 z = detector.z_at(threshold, known_n)
             out[k] = z if samples[k] >= 0 else NAN
@@ -1544,8 +1978,8 @@ SCORED_LIMIT = FIXED_LIMIT
 cdef inline bint fixed(const estimator *e, int64_t n, int64_t total, double n_scale, int64_t *location,
                        int64_t *scale) noexcept nogil:
     """Location and scale in units of 2^-8 ns; False where they are 2^54 ns (208 days) or more."""
-    cdef double width = n_scale / n
-    if total // n >= FIXED_LIMIT - e.pause or width >= FIXED_LIMIT:
+    cdef double width = n_scale / parts(e, n)
+    if total // parts(e, n) >= FIXED_LIMIT - e.pause or width >= FIXED_LIMIT:
         return False
     location[0] = location_fixed(e, n, total)
     scale[0] = llrint(width * (1 << FIXED_BITS))

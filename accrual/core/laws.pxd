@@ -22,7 +22,8 @@ cdef enum law:
     NORMAL  # level = -log10 of the upper tail of the standard normal law
     LOGISTIC  # level = -log10 of what Akka takes for that tail
     EXPONENTIAL  # level = -log10 exp(-z)
-    STUDENT  # level = -log10 of the upper tail of Student's t; the only one that asks for degrees of freedom
+    STUDENT  # level = -log10 of the upper tail of Student's t with n - 1 degrees of freedom
+    SHARE  # level = z / n: the share of n intervals that the silence has outlived
 
 # The ordered integers of the largest and the smallest finite double.
 cdef extern from *:
@@ -33,8 +34,13 @@ cdef extern from *:
     const int64_t LARGEST_DOUBLE, SMALLEST_DOUBLE
 
 
+cdef inline bint asks(law kind) noexcept nogil:
+    """Whether a level depends on how many intervals are known, too."""
+    return kind == STUDENT or kind == SHARE
+
+
 cdef inline double level_of(law kind, double z, int64_t df) noexcept nogil:
-    """The level at z (never NaN); df: degrees of freedom, at least 1, for those that ask."""
+    """The level at z (never NaN); df: degrees of freedom, n - 1, for those that ask."""
     if kind == LINEAR:
         return z
     if kind == LOGISTIC:
@@ -42,7 +48,9 @@ cdef inline double level_of(law kind, double z, int64_t df) noexcept nogil:
     if kind == EXPONENTIAL:
         return exponential_level(z)
     if kind == STUDENT:
-        return student_level(z, df)
+        return student_level(z, max(df, 1))
+    if kind == SHARE:
+        return z / (df + 1)
     return normal_level(z)
 
 
@@ -59,7 +67,7 @@ cdef inline void levels_of(law kind, const double *z, double *out, int64_t n, in
             out[i] = exponential_level(z[i])
     elif kind == STUDENT:
         for i in range(n):
-            out[i] = student_level(z[i], max(min(df + i, most), 1))
+            out[i] = level_of(STUDENT, z[i], min(df + i, most))
     else:
         normal_levels(z, out, n)
 

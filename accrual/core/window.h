@@ -45,6 +45,26 @@ ACCRUAL_INLINE int64_t exact_mean_fixed(int64_t n, int64_t sum, int bits) {
     return (int64_t)(wide / n - (wide % n < 0));
 }
 
+/* A double where the squares of a window would be: what expects an arrival has none. */
+ACCRUAL_INLINE u128 double_as_squares(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, 8);
+    return bits;
+}
+
+ACCRUAL_INLINE double squares_as_double(u128 squares) {
+    uint64_t bits = (uint64_t)squares;
+    double x;
+    memcpy(&x, &bits, 8);
+    return x;
+}
+
+/* The largest integer <= 2^bits * x * top / bottom, at most INT64_MAX. 0 <= x < 2^62, 0 <= top < 2^57, bits <= 8. */
+ACCRUAL_INLINE int64_t product_over(int64_t x, int64_t top, int64_t bottom, int bits) {
+    u128 quotient = top == bottom ? (u128)x << bits : ((u128)x * (u128)top << bits) / (u128)bottom;
+    return quotient > INT64_MAX ? INT64_MAX : (int64_t)quotient;
+}
+
 /* ---- blocks ------------------------------------------------------------------------------------------------------
  * Four short loops through the first-level cache are faster than one long one (1.85 against 2.6 ns a heartbeat on
  * Zen 5): their iterations overlap. */

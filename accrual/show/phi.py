@@ -19,7 +19,6 @@ import anywidget
 import numpy as np
 from traitlets import Dict, Float, Int, List, TraitError, observe, validate
 
-from accrual.core import engine
 from accrual.detectors import FixedTimeout, PhiNormal
 from accrual.monitor import Monitor
 from accrual.qos import curve
@@ -296,15 +295,11 @@ def timeline(story: Replay, start: float, end: float, columns: int = COLUMNS) ->
     # A clock that went back stands still here: a picture has one direction of time.
     clock = np.maximum.accumulate(story.trace.arrivals)
     latest = np.arange(len(clock)) if story.chain.latest is None else story.chain.latest
-    state = np.arange(len(clock)) if story.chain.state is None else story.chain.state
 
     edges = clock[0] + np.rint(np.linspace(start * NS, end * NS, columns + 1)).astype(np.int64)
     heard = np.searchsorted(clock, edges[1:], side="right") - 1
     silence = np.maximum(edges[1:] - story.trace.arrivals[latest[heard]], 0)
-    level = np.empty(columns)
-    engine.levels_at(
-        story.detector.compiled, story.samples, story.total, story.denominators, state[heard], silence, level
-    )
+    level = story.levels_after(heard, silence)
 
     low, high = np.searchsorted(clock, (edges[0], edges[-1]), side="right")
     low = max(low, 1)  # before the first heartbeat there was no silence

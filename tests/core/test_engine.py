@@ -67,8 +67,13 @@ def one_at_a_time(trace, detector, threshold):
     return levels, deadlines, monitor
 
 
-@given(any_trace, detectors, st.sampled_from([1e-20, 0.1, 1.0, 3.0, 8.0, 300.0]))
-def test_one_at_a_time_equals_the_whole_trace(trace, detector, threshold):
+each_detector = pytest.mark.parametrize("name", DETECTORS)  # so that each is drawn often, however many there are
+
+
+@each_detector
+@given(any_trace, st.data(), st.sampled_from([-0.5, 1e-20, 0.1, 1.0, 3.0, 8.0, 300.0]))
+def test_one_at_a_time_equals_the_whole_trace(name, trace, data, threshold):
+    detector = data.draw(DETECTORS[name])
     levels, deadlines, monitor = one_at_a_time(trace, detector, threshold)
     replayed = ac.replay(trace, detector)
     np.testing.assert_array_equal(ac.levels(trace, detector), levels)
@@ -146,8 +151,10 @@ def assert_alike(bank, monitors, instants):
         assert suspected.dtype == np.int64
 
 
-@given(crowds(), detectors, st.sampled_from([-1.0, 0.0, 1e-20, 0.1, 1.0, 3.0, 8.0, 300.0, math.inf]))
-def test_many_peers_equal_one_at_a_time(crowd, detector, threshold):
+@each_detector
+@given(crowds(), st.data(), st.sampled_from([-1.0, 0.0, 1e-20, 0.1, 1.0, 3.0, 8.0, 300.0, math.inf]))
+def test_many_peers_equal_one_at_a_time(name, crowd, data, threshold):
+    detector = data.draw(DETECTORS[name])
     stories, turns, cuts = crowd
     bank = ac.Bank(detector, peers=len(stories) + 1, threshold=threshold)  # the last one never speaks
     monitors = [ac.Monitor(detector, threshold=threshold) for _ in range(len(stories) + 1)]
@@ -225,7 +232,11 @@ def test_equal_bits_on_every_tier_and_build(tier):
         found[f"levels {window}"] = digest(ac.levels(arrivals, replayed.detector))
         found[f"deadlines {window}"] = digest(replayed.deadlines(8.0))
         np.testing.assert_array_equal(replayed.levels, ac.levels(arrivals, replayed.detector))
-    for detector in (ac.PhiLogistic(window=100), ac.PhiExponential(window=100), ac.PhiStudent(window=100)):
+    for detector in (
+        *(ac.PhiLogistic(window=100), ac.PhiExponential(window=100), ac.PhiStudent(window=100)),
+        *(ac.Empirical(window=100), ac.Chen(window=100), ac.TwoWindow(period=0.1, long=100)),
+        *(ac.Bertier(period=0.1, window=100), ac.ExpectedArrival(scale=0.02)),
+    ):
         replayed = ac.replay(arrivals[:8000], detector)
         found[f"levels {detector}"] = digest(replayed.levels)
         found[f"deadlines {detector}"] = digest(replayed.deadlines(8.0))

@@ -21,8 +21,8 @@ from accrual.core import engine
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "accrual" / "core"
-LINEAR, NORMAL, LOGISTIC, EXPONENTIAL, STUDENT = (
-    engine.Detector(law=law) for law in ("linear", "normal", "logistic", "exponential", "student")
+LINEAR, NORMAL, LOGISTIC, EXPONENTIAL, STUDENT, SHARE = (
+    engine.Detector(law=law) for law in ("linear", "normal", "logistic", "exponential", "student", "share")
 )
 
 
@@ -98,7 +98,7 @@ def test_accuracy_is_as_stated(name, low, high, trials, peak, rms):
 
 
 def test_every_law_is_tested_here():
-    assert {name.split("-")[0] for name in CURVED} | {"linear"} == set(engine.LAWS)
+    assert {name.split("-")[0] for name in CURVED} | {"linear", "share"} == set(engine.LAWS)
 
 
 @pytest.mark.parametrize(("low", "high", "trials", "peak", "rms"), stated_accuracy("student_scaled_tail"))
@@ -226,6 +226,16 @@ def test_inverse_where_every_or_no_level_reaches(law):
 @given(st.floats(allow_nan=False))
 def test_linear_is_lateness_itself(z):
     assert LINEAR.level(z) == LINEAR.inverse(z) == z
+
+
+@given(st.integers(1, 2000), st.floats(1e-300, 1) | st.fractions(0, 1, max_denominator=2000).map(float))
+def test_a_share_is_reached_by_whole_intervals(n, level):
+    """The least count whose share, as a double, is the level or more."""
+    enough = next(k for k in range(n + 1) if k / n >= level)
+    z = SHARE.inverse(level, n - 1)
+    assert enough - 1 < z <= enough
+    assert SHARE.level(enough, n - 1) == enough / n
+    assert SHARE.level(z, n - 1) >= level > SHARE.level(math.nextafter(z, -math.inf), n - 1)
 
 
 def test_tables_are_what_their_script_makes(tmp_path):

@@ -22,14 +22,15 @@ mp = MPContext()
 mp.dps = 200  # enough for 1 - 1e-133
 
 # Arrival, intervals and offsets in tenths of a second. "intervals" is PhiNormal(window=3)'s window after the row;
-# "offsets" is Chen(period=1, window=2)'s: arrival - period * sequence of the last two accepted. None: as before.
+# "offsets" is Chen(period=1, window=2)'s: arrival - period * sequence of the last two accepted. A step of the clock
+# moves them to the new time: the next heartbeat is expected as long after the last as it was. None: as before.
 ROWS = [
     # arrival, sequence, epoch, what happens, intervals, offsets
     (1000, 0, 1, "the first heartbeat", [], [1000]),
     (1010, 1, 1, "regular: the first interval", [10], [1000, 1000]),
     (1022, 2, 1, "a little late: the second interval", [10, 12], [1000, 1002]),
     (1032, 3, 1, "regular: the window of three is full", [10, 12, 10], [1002, 1002]),
-    (990, 4, 1, "the receiver's clock has stepped back", [10, 12, 10], [1002, 950]),
+    (990, 4, 1, "the receiver's clock has stepped back", [10, 12, 10], [950, 950]),
     (1000, 5, 1, "regular, on the new time", [12, 10, 10], [950, 950]),
     (1021, 7, 1, "number 6 is lost", [10, 10, 21], [950, 951]),
     (1022, 7, 1, "a duplicate", None, None),
