@@ -12,6 +12,10 @@
 #ifndef ACCRUAL_WINDOW_H
 #define ACCRUAL_WINDOW_H
 
+#ifndef __SIZEOF_INT128__
+#error "accrual needs 128-bit integers: GCC or Clang, on a 64-bit machine (on Windows MinGW's GCC)"
+#endif
+
 #include "special.h"
 
 typedef unsigned __int128 u128;
