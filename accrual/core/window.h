@@ -171,16 +171,6 @@ TIERED_BODY(fixed_sums, window_fixed,
              int64_t *restrict location, int64_t *restrict scale, int64_t count),
             (sum, denominator, n, unit, location, scale, count))
 
-/* Which of the z exceed a bound: their indices, without a branch (mispredictions cost three times the loop). */
-ACCRUAL_INLINE int64_t indices_above(const double *restrict z, double bound, int32_t *restrict index, int64_t count) {
-    int64_t found = 0;
-    for (int64_t j = 0; j < count; j++) {
-        index[found] = (int32_t)j;
-        found += z[j] > bound;
-    }
-    return found;
-}
-
 /* ---- whole traces ------------------------------------------------------------------------------------------------
  * Questions about every instant, as sign bits that are or-ed: SSE2 cannot compare 64-bit integers. */
 
