@@ -3,6 +3,7 @@
 #   make lessons [PORT=8888]   build, install, open the lessons in JupyterLab; prints the address where no browser is
 #   make test                  build, install, run all tests
 #   make check                 linters, types and the core tests on all builds
+#   make check-dist            sdist and wheel, built and installed outside the checkout
 #   make bench                 benchmarks with their rivals; writes tests/bench/results.json and the README's table
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ bin := .venv/bin
 # What an installed copy was made from; the package is installed in place, so Python files need no new installation.
 sources := pyproject.toml setup.py $(wildcard accrual/core/*.pyx accrual/core/*.pxd accrual/core/*.h)
 
-.PHONY: lessons test check check-core bench system clean
+.PHONY: lessons test check check-core dist check-dist bench system clean
 .DELETE_ON_ERROR:
 
 # JupyterLab would ask the network for news and newer versions of itself; a lesson asks the network for nothing.
@@ -49,6 +50,14 @@ build/no-clones build/sanitized: $(sources) .venv/check
 	rm -f $@.source/accrual/core/*.so $@.source/accrual/core/engine.c
 	$(bin)/pip install --quiet --no-deps --target $@ ./$@.source
 	rm -rf $@.source
+
+# What an index would get: the sdist from the checkout, the wheel from the sdist.
+dist: .venv/check
+	rm -rf dist
+	$(bin)/python -m build --outdir dist .
+
+check-dist: dist
+	ACCRUAL_DIST=dist $(bin)/pytest tests/packaging
 
 bench: .venv/bench
 	$(bin)/python tests/bench/run.py

@@ -8,9 +8,11 @@ Environment switches, for the tests (``make check-core``):
 """
 
 import os
+import sys
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 flags = [
     "-O3",  # vectorises the block loops; -O2 of GCC 11 and older does not
@@ -23,6 +25,14 @@ flags = [
 ]
 links: list[str] = []
 macros: list[tuple[str, str | None]] = []
+options: dict[str, dict[str, str]] = {}
+
+if sys.platform == "win32":
+    # MSVC has no 128-bit integers, and clang-cl has them without their division. MinGW's GCC has both, in libgcc, which
+    # goes into the extension. Python's headers tell MSVC, but not always GCC, that it is 64-bit Windows.
+    options = {"build_ext": {"compiler": "mingw32"}}
+    links = ["-static-libgcc"]
+    macros = [("MS_WIN64", None)]
 
 if os.environ.get("ACCRUAL_NO_CLONES") == "1":
     macros.append(("ACCRUAL_NO_CLONES", "1"))
@@ -47,10 +57,21 @@ extension = Extension(
     define_macros=macros,
 )
 
+# Scripts that make what a package consists of; they live beside it and stay at home.
+MAKERS = {("accrual.core", "make_tables"), ("accrual.data", "make_manifest"), ("accrual.lessons", "build")}
+
+
+class BuildPackages(build_py):
+    def find_package_modules(self, package, package_dir):
+        return [found for found in super().find_package_modules(package, package_dir) if found[:2] not in MAKERS]
+
+
 setup(
+    cmdclass={"build_py": BuildPackages},
+    options=options,
     ext_modules=cythonize(
         [extension],
         annotate=os.environ.get("ACCRUAL_ANNOTATE") == "1",
         compiler_directives={"language_level": 3, "embedsignature": True},
-    )
+    ),
 )

@@ -12,6 +12,10 @@
 #ifndef ACCRUAL_WINDOW_H
 #define ACCRUAL_WINDOW_H
 
+#ifndef __SIZEOF_INT128__
+#error "accrual needs 128-bit integers: GCC or Clang, on a 64-bit machine (on Windows MinGW's GCC)"
+#endif
+
 #include "special.h"
 
 typedef unsigned __int128 u128;
@@ -186,16 +190,6 @@ TIERED_BODY(fixed_sums, window_fixed,
             (const int64_t *restrict sum, const double *restrict denominator, double n, double unit,
              int64_t *restrict location, int64_t *restrict scale, int64_t count),
             (sum, denominator, n, unit, location, scale, count))
-
-/* Which of the z exceed a bound: their indices, without a branch (mispredictions cost three times the loop). */
-ACCRUAL_INLINE int64_t indices_above(const double *restrict z, double bound, int32_t *restrict index, int64_t count) {
-    int64_t found = 0;
-    for (int64_t j = 0; j < count; j++) {
-        index[found] = (int32_t)j;
-        found += z[j] > bound;
-    }
-    return found;
-}
 
 /* ---- whole traces ------------------------------------------------------------------------------------------------
  * Questions about every instant, as sign bits that are or-ed: SSE2 cannot compare 64-bit integers. */

@@ -113,8 +113,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename == os.fspath(beside):
             error.filename, error.filename2 = os.fspath(path), None  # the only name that the caller knows
         raise
-    # The new name is safe when its folder is, on those file systems that sync folders.
-    folder = os.open(target.parent, os.O_RDONLY)
+    # The new name is safe when its folder is, on those file systems that sync folders; Windows opens none.
     with contextlib.suppress(OSError):
-        os.fsync(folder)
-    os.close(folder)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -198,6 +198,21 @@ def test_a_bank_larger_than_its_blocks_equals_replay(tier):
             np.testing.assert_array_equal(bank.suspected(instant), due)
 
 
+@pytest.mark.parametrize("share", [0.001, 0.1, 1.0])
+def test_levels_beyond_the_table_in_blocks(tier, share):
+    """z > 8 takes another way, with few or with many of its kind in a block: the bits of the law's own level."""
+    rng = np.random.default_rng(8)
+    far = np.exp(rng.uniform(math.log(8), math.log(1e6), 3000))
+    z = np.where(rng.random(3000) < share, far, rng.uniform(-2, 8, 3000))
+    elapsed = ((z + 2) * 1e9).astype(np.int64)
+    now = int(elapsed.max()) + 10**10
+    bank = ac.Bank(ac.PhiNormal(window=2), peers=3000)
+    for before in (4, 3, 0):  # intervals of 1 s and 3 s: mean 2 s, deviation 1 s
+        bank.heartbeat(np.arange(3000), now - elapsed - before * 10**9)
+    law = engine.Detector(law="normal")
+    np.testing.assert_array_equal(bank.levels(now), [law.level((e - 2 * 10**9) / 10**9) for e in elapsed.tolist()])
+
+
 # ---- blocks, threads, tiers ------------------------------------------------------------------------------------------
 
 

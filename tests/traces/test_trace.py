@@ -272,6 +272,17 @@ def test_a_file_is_replaced_and_a_link_stays_one(long, tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+def test_a_folder_that_cannot_be_opened_is_written_to(long, tmp_path, monkeypatch):
+    """Windows opens no folder, and one with the rights -wx opens for nobody but root."""
+
+    def refuse(path, *_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    long.write(tmp_path / "beats.csv")
+    assert read_trace(tmp_path / "beats.csv") == long
+
+
 def test_a_missing_folder_is_named_as_the_caller_named_it(long, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere/beats.csv"):
         long.write(tmp_path / "nowhere" / "beats.csv")
