@@ -400,9 +400,12 @@ def _run_import(args: argparse.Namespace) -> int:
 def _run_synthesize(args: argparse.Namespace) -> int:
     if args.out is None and not args.json:
         raise ValueError("synthesize needs -o OUT, or --json for the specification alone")
-    given = {} if args.specification is None else _read_specification(args.specification)
     options = {field.name: getattr(args, field.name) for field in dataclasses.fields(Specification)}
-    specification = specify(args.recipe, **given | {k: value for k, value in options.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    if args.specification is None:
+        specification = specify(args.recipe, **given)
+    else:
+        specification = dataclasses.replace(_read_specification(args.specification), **given)
     if args.out is None:
         print(json.dumps(specification.to_dict()))
         return 0
@@ -416,7 +419,7 @@ def _run_synthesize(args: argparse.Namespace) -> int:
     try:
         trace = specification.generate(tell)
         if not len(trace):
-            raise TraceError("no heartbeat arrives, nothing is written")
+            raise TraceError("no heartbeat arrives, nothing is written", args.out)
         tell("writing")
         if args.out == "-":
             _print_csv(trace)
@@ -435,7 +438,7 @@ def _run_synthesize(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_specification(name: str) -> dict[str, Any]:
+def _read_specification(name: str) -> Specification:
     try:
         with open(name, encoding="utf-8") as file:
             found = json.load(file)
@@ -443,7 +446,10 @@ def _read_specification(name: str) -> dict[str, Any]:
         raise TraceError(f"expected a specification in JSON: {error}", name) from None
     if not isinstance(found, dict):
         raise TraceError(f"expected a specification in JSON, an object, got {str(found)[:40]}", name)
-    return {key: value for key, value in found.items() if value is not None}
+    try:
+        return specify(**{key: value for key, value in found.items() if value is not None})
+    except ValueError as error:
+        raise TraceError(str(error), name) from None
 
 
 def _numbered(out: str, number: int) -> str:

@@ -82,7 +82,7 @@ class Part:
         left, low, high, right, seconds = bounds.groups()
         number: int | float
         try:
-            if isinstance(value, bool):
+            if isinstance(value, bool | bytes):
                 raise TypeError
             if isinstance(value, str):
                 value = _number(value, bool(seconds), whole=field.type == "int")
@@ -349,12 +349,12 @@ class Gilbert(Loss):
         if share == 0:
             bad = np.zeros(count, dtype=np.bool_)
         else:
-            leave_good = share / (1 - share) / self.burst
+            stay_good = self.burst * (1 - share) / share
             bad = _alternate(
                 count,
-                lambda runs: chance.geometric(min(leave_good, 1.0), runs),
-                lambda runs: chance.geometric(1 / self.burst, runs),
-                cycle=1 / leave_good + self.burst,
+                lambda runs: _geometric(chance, stay_good, runs),
+                lambda runs: _geometric(chance, self.burst, runs),
+                cycle=stay_good + self.burst,
                 second_first=begins_bad,
             )
         if (self.good, self.bad) == (0.0, 1.0):
@@ -371,7 +371,7 @@ class ParetoBursts(Loss):
 
     name = "pareto"
     loss: float = within("[0, 1)")
-    shape: float = within("(0, 100]", 1.5)
+    shape: float = within("[0.01, 100]", 1.5)
     longest: int = within("[1, 1e6]", 1000)
 
     def __post_init__(self) -> None:
@@ -400,7 +400,7 @@ class ParetoBursts(Loss):
 
         return _alternate(
             count,
-            lambda runs: chance.geometric(min(1 / between, 1.0), runs),
+            lambda runs: _geometric(chance, between, runs),
             lengths,
             cycle=between + self.burst,
         )
@@ -452,7 +452,7 @@ class MixedBursts(Loss):
         sizes = np.arange(self.least, self.longest + 1)
         shares = np.cumsum(sizes**-self.exponent)
         sets = max(1, 500_000 // self.bursts)
-        for _ in range(200):
+        for _ in range(16):  # the defaults hardly need a second
             shape = (sets, self.bursts)
             long = sizes[np.searchsorted(shares, chance.random(shape) * shares[-1]).clip(max=len(sizes) - 1)]
             lengths = np.where(chance.random(shape) < self.short, chance.geometric(1 / self.mean, shape), long)
@@ -467,6 +467,11 @@ class MixedBursts(Loss):
                     drawn: Int64Array = chance.permutation(row)
                     return drawn
         raise ValueError(f"mixed: no set of bursts was found that has these sums: {self}")
+
+
+def _geometric(chance: np.random.Generator, mean: float, count: int) -> Int64Array:
+    """Draw numbers of heartbeats, at least 1; beyond 10^18 a mean makes no difference to a trace, but to NumPy."""
+    return chance.geometric(1 / min(max(mean, 1.0), 1e18), count)
 
 
 def _alternate(
@@ -499,7 +504,7 @@ def _hit(chance: np.random.Generator, count: int, mean: float) -> Int64Array:
     pieces: list[Int64Array] = []
     last = 0
     while last < count:
-        gaps = chance.geometric(min(1.0, 1 / mean), int(1.05 * (count - last) / mean) + 16)
+        gaps = _geometric(chance, mean, int(1.05 * (count - last) / mean) + 16)
         pieces.append(last + np.cumsum(np.minimum(gaps, count)))
         last = int(pieces[-1][-1])
     hits = np.concatenate(pieces)
@@ -547,6 +552,7 @@ class Crashes(Part):
 
 def _times(chance: np.random.Generator, name: str, duration: float, *means: float) -> Float64Array:
     """Draw instants up to `duration`, apart by exponential times with these means in turn [s]."""
+    duration = max(duration, 0.0)  # jitter can put a single heartbeat before 0
     expected = duration * len(means) / sum(means)
     if expected > MOST_EVENTS:
         raise ValueError(
