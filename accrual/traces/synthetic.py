@@ -55,7 +55,7 @@ _ALWAYS: Final = ("heartbeats", "period", "seed")  # in a specification's dictio
 
 @dataclass(frozen=True, kw_only=True)
 class Specification(Part):
-    """What a synthetic trace is made of: the parameters of `synthesize`, of which all but the first three may be off."""
+    """What a trace is made of: the parameters of `synthesize`, all but the first three of which may be off."""
 
     name = ""
 
