@@ -104,6 +104,12 @@ def test_a_part_leaves_what_the_others_draw(name, monkeypatch):
         assert (values[:n] == whole[text][:n]).all()
 
 
+def test_parts_do_not_draw_the_same():
+    trace = ac.synthesize(10_000, seed=1, jitter="exponential:mean=1ms", delay="exponential:mean=1ms")
+    late = trace.sent - trace.sequence * (NS // 10)
+    assert abs(np.corrcoef(late, trace.arrivals - trace.sent)[0, 1]) < 5 / 100
+
+
 def test_losses_are_those_of_the_part_and_nothing_else():
     whole, thinned = (
         ac.synthesize(5000, seed=3, delay=LOGNORMAL, loss=loss) for loss in (None, "independent:loss=0.2")
@@ -206,6 +212,21 @@ def test_nothing_arrives_before_it_is_sent_or_after_a_day():
     assert len(trace) == pytest.approx(5000, abs=5 * 50)
     assert (trace.arrivals - trace.sent).max() <= LONGEST_DELAY * NS
     assert len(ac.synthesize(10, delay="constant:value=1e8")) == 0
+    assert len(ac.synthesize(10, delay="constant:value=1e8", loss="independent:loss=0")) == 0
+
+
+def test_what_arrives_at_one_instant_keeps_its_order():
+    trace = ac.synthesize(
+        5000,
+        seed=8,
+        jitter="normal:mean=0,deviation=1",  # who is early waits for the late one before, and both leave at once
+        delay="constant:value=0.5",
+        regimes="every=50,lasts=50,delay=constant:value=0.1",
+    )
+    together = (np.diff(trace.arrivals) == 0) & (np.diff(trace.sent) == 0)
+    assert together.sum() > 1000
+    assert (np.diff(trace.sequence) < 0).any()
+    assert (np.diff(trace.sequence)[together] > 0).all()
 
 
 def test_regimes_and_days_and_drift_in_a_trace():
