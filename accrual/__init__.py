@@ -1,7 +1,7 @@
 """Heartbeat failure detection that you can measure, embed and learn from."""
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from accrual import presets
 from accrual._version import __version__
@@ -22,6 +22,9 @@ from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
+
+if TYPE_CHECKING:
+    from accrual.traces.synthetic import synthesize
 
 __all__ = [
     "DETECTORS",
@@ -56,10 +59,13 @@ __all__ = [
     "qos",
     "read_trace",
     "replay",
+    "synthesize",
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name == "aio":  # on demand: asyncio is a third of a light import
         return importlib.import_module("accrual.aio")
+    if name == "synthesize":  # and its parts, each a dataclass, a tenth
+        return importlib.import_module("accrual.traces.synthetic").synthesize
     raise AttributeError(f"module 'accrual' has no attribute {name!r}")

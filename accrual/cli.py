@@ -26,8 +26,9 @@ from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.replay import NEVER, replay
 from accrual.show import plots
-from accrual.traces import Trace, TraceError, datasets, import_trace, load
+from accrual.traces import Trace, TraceError, datasets, import_trace, load, parts
 from accrual.traces.record import configure_record, configure_send, run_record, run_send
+from accrual.traces.synthetic import RECIPES, Specification, specify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +48,8 @@ _ROWS: Final = 16  # of a curve at the detector's own thresholds: a screenful fo
 _MOST_THRESHOLDS: Final = 100_000  # a slip in a range should not fill the memory
 _ERASE: Final = "\r\x1b[K"  # the line of a terminal
 _TRACE_FILES: Final = (".parquet", ".csv", ".csv.gz")
+_OUT_HELP: Final = f"where to write: {', '.join(_TRACE_FILES)}, or - for CSV on standard output"
+_LONG: Final = 2_000_000  # synthetic heartbeats that take a second to make and to write
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -143,13 +146,45 @@ def _configure_import(parser: argparse.ArgumentParser) -> None:
         "out",
         metavar="OUT",
         type=_named(_TRACE_FILES, "-"),
-        help=f"where to write: {', '.join(_TRACE_FILES)}, or - for CSV on standard output; of many sessions the n-th "
-        "goes to OUT-n",
+        help=f"{_OUT_HELP}; of many sessions the n-th goes to OUT-n",
     )
     add("--format", choices=("ping", "csv", "parquet"), help="of IN (default: judged by its content)")
     _add_reading(parser)
     add("--force", action="store_true", help="overwrite files that exist")
     add("--json", action="store_true", help="print a summary as JSON")
+
+
+def _configure_synthesize(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--recipe", choices=RECIPES, metavar="NAME", help="a specification with a name, see below")
+    source.add_argument("--specification", metavar="FILE", help="a specification as --json prints it")
+    for field in dataclasses.fields(Specification):
+        option, says = f"--{field.name.replace('_', '-')}", field.metadata["says"]
+        kinds = field.metadata.get("kinds")
+        default = "" if field.default in (None, False, 0) else f" (default: {str(field.default).removesuffix('.0')})"
+        if field.type == "bool":
+            add(option, action=argparse.BooleanOptionalAction, help=says)
+        elif kinds is None:
+            unit = "S" if field.metadata["bounds"].endswith(" s") else "N"
+            add(option, metavar=unit, help=says + default)
+        elif kinds in (parts.LAWS, parts.LOSSES):
+            add(option, metavar="LAW" if kinds is parts.LAWS else "LOSS", help=says)
+        else:
+            add(option, metavar="X=Y,...", help=f"{says}: {parts.synopsis(kinds)}")
+    add("-o", "--out", metavar="OUT", type=_named(_TRACE_FILES, "-"), help=_OUT_HELP)
+    add("--force", action="store_true", help="overwrite a file that exists")
+    add("--json", action="store_true", help="print a summary as JSON, without -o the specification alone")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    lists = {
+        f"laws (LAW), their times in s or with a unit ({', '.join(filter(None, parts.UNITS))})": parts.LAWS.values(),
+        "losses (LOSS)": parts.LOSSES.values(),
+    }
+    shown = {head: [parts.synopsis(kind) for kind in kinds] for head, kinds in lists.items()}
+    shown["recipes (NAME), changed by options, from which 'none' takes a part out"] = [
+        f"{name}: {recipe.title}" for name, recipe in RECIPES.items()
+    ]
+    parser.epilog = "\n\n".join("\n  ".join([f"{head}:", *lines]) for head, lines in shown.items())
 
 
 def _configure_replay(parser: argparse.ArgumentParser) -> None:
@@ -360,6 +395,61 @@ def _run_import(args: argparse.Namespace) -> int:
         for summary in summaries:
             print("{file}: {heartbeats:,} heartbeats in {duration:,.1f} s".format_map(summary), file=report)
     return 0
+
+
+def _run_synthesize(args: argparse.Namespace) -> int:
+    if args.out is None and not args.json:
+        raise ValueError("synthesize needs -o OUT, or --json for the specification alone")
+    options = {field.name: getattr(args, field.name) for field in dataclasses.fields(Specification)}
+    given = {name: value for name, value in options.items() if value is not None}
+    if args.specification is None:
+        specification = specify(args.recipe, **given)
+    else:
+        specification = dataclasses.replace(_read_specification(args.specification), **given)
+    if args.out is None:
+        print(json.dumps(specification.to_dict()))
+        return 0
+    _refuse_to_overwrite(args.out, args.force)
+    shown = specification.heartbeats >= _LONG and sys.stderr.isatty()
+
+    def tell(step: str) -> None:
+        if shown:
+            print(f"{_ERASE}{specification.heartbeats:,} heartbeats: {step}", end="", file=sys.stderr, flush=True)
+
+    try:
+        trace = specification.generate(tell)
+        if not len(trace):
+            raise TraceError("no heartbeat arrives, nothing is written", args.out)
+        tell("writing")
+        if args.out == "-":
+            _print_csv(trace)
+        else:
+            trace.write(args.out)
+    finally:
+        if shown:
+            print(_ERASE, end="", file=sys.stderr, flush=True)
+    summary = _summary(_Recording(args.out, 1, trace, args.out), args.out)
+    report = sys.stderr if args.out == "-" else sys.stdout
+    if args.json:
+        print(json.dumps(summary), file=report)
+    else:
+        text = "{file}: {heartbeats:,} synthetic heartbeats in {duration:,.1f} s".format_map(summary)
+        print(f"{text}, seed {specification.seed}", file=report)
+    return 0
+
+
+def _read_specification(name: str) -> Specification:
+    try:
+        with open(name, encoding="utf-8") as file:
+            found = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise TraceError(f"expected a specification in JSON: {error}", name) from None
+    if not isinstance(found, dict):
+        raise TraceError(f"expected a specification in JSON, an object, got {str(found)[:40]}", name)
+    try:
+        return specify(**{key: value for key, value in found.items() if value is not None})
+    except ValueError as error:
+        raise TraceError(str(error), name) from None
 
 
 def _numbered(out: str, number: int) -> str:
@@ -573,6 +663,7 @@ _COMMANDS: Final = (
     ("record", "record heartbeats as they really arrive", configure_record, run_record),
     ("send", "send heartbeats to a recorder", configure_send, run_send),
     ("import", "turn what other programs recorded into traces", _configure_import, _run_import),
+    ("synthesize", "make heartbeats of which everything is known", _configure_synthesize, _run_synthesize),
     ("replay", "tell a detector's quality of service at a threshold", _configure_replay, _run_replay),
     ("curve", "compare detectors at many thresholds", _configure_curve, _run_curve),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),

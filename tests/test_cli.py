@@ -1,8 +1,10 @@
+import dataclasses
 import errno
 import gzip
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import pytest
 
 import accrual as ac
 from accrual.cli import main
-from accrual.traces import Dataset
+from accrual.traces import Dataset, parts
+from accrual.traces.synthetic import RECIPES, Specification
 
 NS = 1_000_000_000
 
@@ -364,6 +367,92 @@ def test_nothing_is_written_where_one_of_many_exists(accrual, log):
     assert sorted(os.listdir()) == ["out-2.csv", log]
 
 
+# ---- synthesize ----
+
+SPECIFIED = (
+    "--heartbeats 5000 --period 100ms --delay lognormal:mean=0.05,deviation=0.02 --loss gilbert:loss=0.1,burst=3"
+)
+
+
+def test_synthesize_gives_what_synthesize_gives(accrual):
+    status, out, err = accrual("synthesize", *SPECIFIED.split(), "--seed", 7, "-o", "out.csv.gz")
+    expected = ac.synthesize(
+        5000, delay="lognormal:mean=0.05,deviation=0.02", loss="gilbert:loss=0.1,burst=3", seed=7, period=0.1
+    )
+    assert ac.read_trace("out.csv.gz") == expected
+    assert (status, err) == (0, "")
+    assert re.fullmatch(rf"out.csv.gz: {len(expected):,} synthetic heartbeats in (499|500)\.\d s, seed 7\n", out)
+
+
+def test_a_specification_goes_through_json(accrual, results):
+    specification = results("synthesize", *SPECIFIED.split(), "--seed", 7, "--sleeping")
+    assert specification["delay"] == "lognormal:mean=0.05,deviation=0.02"
+    Path("s.json").write_text(json.dumps(specification | {"drift": None}))
+    assert results("synthesize", "--specification", "s.json") == specification
+    summary = results("synthesize", "--specification", "s.json", "--no-sleeping", "-o", "out.csv")
+    assert summary["about"]["synthetic"] == {k: v for k, v in specification.items() if k != "sleeping"}
+    assert summary["heartbeats"] == len(ac.read_trace("out.csv"))
+    assert ac.synthesize(**summary["about"]["synthetic"]) == ac.read_trace("out.csv")
+
+
+def test_synthesize_a_recipe(accrual, results):
+    assert results("synthesize", "--recipe", "bursty", "--heartbeats", 300, "--loss", "none")["heartbeats"] == 300
+    status, out, err = accrual("synthesize", "--recipe", "crash", "-o", "-")
+    assert status == 0
+    assert ": 9" in err
+    Path("crash.csv").write_text(out)
+    assert ac.read_trace("crash.csv") == ac.synthesize(recipe="crash")
+    [result] = results("replay", "synthetic-crash")
+    assert result["mistakes"] > 10
+
+
+def test_synthesize_does_not_overwrite(accrual, file):
+    assert accrual("synthesize", "--heartbeats", 10, "-o", file) == (
+        1, "", f"accrual: {file}: exists already, only --force overwrites it\n"
+    )  # fmt: skip
+    assert accrual("synthesize", "--heartbeats", 10, "-o", file, "--force")[0] == 0
+    assert len(ac.read_trace(file)) == 10
+
+
+def test_nothing_arrives(accrual):
+    status, out, err = accrual("synthesize", "--loss", "independent:loss=1", "-o", "out.csv")
+    assert (status, out, err) == (1, "", "accrual: out.csv: no heartbeat arrives, nothing is written\n")
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "7", "\x00", "[" * 100_000])
+def test_what_is_no_specification(accrual, text):
+    Path("s.json").write_text(text)
+    status, out, err = accrual("synthesize", "--specification", "s.json", "-o", "out.csv")
+    assert (status, out) == (1, "")
+    assert err.startswith("accrual: s.json: expected a specification in JSON")
+    assert len(err.splitlines()) == 1
+    assert os.listdir() == ["s.json"]
+
+
+@pytest.mark.parametrize("text", ['{"frobnicate": 1}', '{"heartbeats": "many"}', '{"delay": {"mean": 1}}'])
+def test_a_wrong_specification(accrual, text):
+    Path("s.json").write_text(text)
+    status, out, err = accrual("synthesize", "--specification", "s.json", "-o", "out.csv")
+    assert (status, out) == (1, "")
+    assert err.startswith("accrual: s.json: ")
+    assert len(err.splitlines()) == 1
+    assert accrual("synthesize", "--specification", "missing.json", "--json")[0] == 1
+
+
+def test_long_synthesis_shows_where_it_is(monkeypatch, capsys):
+    monkeypatch.setattr("accrual.cli._LONG", 1000)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert main(["synthesize", "--heartbeats", "1000", "-o", "out.csv"]) == 0
+    shown = terminal.getvalue().split("\r\x1b[K")
+    assert shown[1] == "1,000 heartbeats: sending"
+    assert shown[-2:] == ["1,000 heartbeats: writing", ""]
+    terminal.seek(0)
+    terminal.truncate()
+    assert main(["synthesize", "--heartbeats", "999", "-o", "short.csv"]) == 0
+    assert terminal.getvalue() == ""
+
+
 # ---- standard input and output, datasets, names ----
 
 
@@ -578,6 +667,18 @@ def test_unwritable(accrual, file, out, force):
         ("import beats.csv out-", "out-"),
         ("import beats.csv out.csv --format xml", "xml"),
         ("import ping.log -", "3 sessions"),
+        ("synthesize", "-o"),
+        ("synthesize --heartbeats 0 --json", "heartbeats"),
+        ("synthesize --heartbeats many -o out.csv", "many"),
+        ("synthesize --period 5parsec -o out.csv", "5parsec"),
+        ("synthesize --seed -1 -o out.csv", "seed"),
+        ("synthesize --delay cauchy:mean=1 -o out.csv", "cauchy"),
+        ("synthesize --delay lognormal:mean=1 -o out.csv", "deviation"),
+        ("synthesize --loss gilbert:loss=2,burst=1 -o out.csv", "loss"),
+        ("synthesize --regimes every=1,lasts=1,delay=x -o out.csv", "regimes"),
+        ("synthesize --recipe nonsense -o out.csv", "nonsense"),
+        ("synthesize --recipe bursty --specification s.json -o out.csv", "--specification"),
+        ("synthesize -o out.txt", "out.txt"),
     ],
 )
 def test_bad_usage(accrual, file, log, arguments, word):
@@ -638,7 +739,7 @@ def test_progress_on_a_terminal(file, monkeypatch, capsys):
 def test_help(accrual):
     status, out, err = accrual("--help")
     assert (status, err) == (0, "")
-    for command in ("record", "send", "import", "replay", "curve", "datasets"):
+    for command in ("record", "send", "import", "synthesize", "replay", "curve", "datasets"):
         assert command in out
         assert accrual(command, "--help")[0] == 0
 
@@ -648,6 +749,14 @@ def test_help_knows_every_detector(accrual):
         _, out, _ = accrual(command, "--help")
         for name in ac.DETECTORS:
             assert f"\n  {name}:" in out
+
+
+def test_help_knows_every_law_loss_and_recipe(accrual):
+    _, out, _ = accrual("synthesize", "--help")
+    for name in (*parts.LAWS, *parts.LOSSES, *RECIPES):
+        assert f"\n  {name}:" in out
+    for field in dataclasses.fields(Specification):
+        assert f"  --{field.name.replace('_', '-')}" in out
 
 
 def test_record_and_send_are_there(accrual):

@@ -1,4 +1,4 @@
-"""The traces that come with the package."""
+"""The traces that come with the package: recordings as files, and synthetic ones that are made when they are loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from accrual.traces import parquet
 from accrual.traces.trace import Trace, TraceError
@@ -17,7 +17,9 @@ from accrual.traces.trace import Trace, TraceError
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-# importlib.resources is imported where it is used: it takes a tenth of accrual's import time.
+    from accrual.traces.synthetic import Recipe
+
+# importlib.resources and synthetic are imported where they are used: each takes a tenth of accrual's import time.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +31,15 @@ class Dataset:
     name, title : str
         What `load` calls it; what people call it.
     heartbeats : int
-        How many.
+        How many arrived; of a synthetic trace how many are sent.
     duration : float
-        From the first arrival to the last [s].
+        From the first arrival to the last [s]; of a synthetic trace its heartbeats times the period.
     period : float
         Nominal sending interval [s].
     kind : str
         ``recorded`` or ``synthetic``.
     file : str
-        Its file, beside the manifest.
+        Its file, beside the manifest; none of a synthetic trace.
     sha256 : str
         Of that file's bytes.
     command : str
@@ -50,6 +52,8 @@ class Dataset:
         The receiver's clock, and who read it.
     licence : str
         SPDX identifier.
+    specification : dict or None
+        Of a synthetic trace what makes it: the keyword arguments of `accrual.synthesize`, seed included.
 
     Examples
     --------
@@ -74,6 +78,32 @@ class Dataset:
     clock: str
     timestamps: str
     licence: str
+    specification: dict[str, Any] | None = None
+
+
+def _synthetic(recipe: str, made: Recipe) -> Dataset:
+    """Describe the trace of a recipe. It has no date and no machine, and its name says what it is."""
+    name = f"synthetic-{recipe}"
+    specification = made.specification
+    return Dataset(
+        name=name,
+        title=made.title,
+        heartbeats=specification.heartbeats,
+        duration=specification.heartbeats * specification.period,
+        period=specification.period,
+        kind="synthetic",
+        file="",
+        sha256="",
+        command=specification.command(f"{name}.parquet"),
+        date="",
+        kernel="",
+        cpu="",
+        disturbance="simulated",
+        clock="simulated",
+        timestamps="simulated",
+        licence="CC0-1.0",
+        specification=specification.to_dict(),
+    )
 
 
 _HEADS: Final = ("name", "kind", "heartbeats", "duration", "period", "title")
@@ -94,21 +124,25 @@ class Datasets(Mapping[str, Dataset]):
 
     def __init__(self, root: Traversable) -> None:
         """Read the manifest."""
+        from accrual.traces.synthetic import RECIPES
+
         manifest = root / "manifest.json"
         try:
             entries = json.loads(manifest.read_text(encoding="utf-8"))["datasets"]
-            self._datasets = {entry["name"]: Dataset(**entry) for entry in entries}
+            recorded = {entry["name"]: Dataset(**entry) for entry in entries}
         except FileNotFoundError:
             raise TraceError("missing: the installation is not complete", str(manifest)) from None
         except (ValueError, TypeError, KeyError) as error:
             raise TraceError(f"no manifest: {error!r}", str(manifest)) from error
+        synthetic = [_synthetic(name, recipe) for name, recipe in RECIPES.items()]
+        self._datasets = recorded | {dataset.name: dataset for dataset in synthetic}
 
     def __getitem__(self, name: str) -> Dataset:
         """Look one up."""
         return self._datasets[name]
 
     def __iter__(self) -> Iterator[str]:
-        """Name them, in the manifest's order."""
+        """Name them: the recordings in the manifest's order, then the synthetic ones."""
         return iter(self._datasets)
 
     def __len__(self) -> int:
@@ -162,7 +196,7 @@ def datasets() -> Datasets:
 
 
 def load(name: str) -> Trace:
-    """Load a trace that comes with the package.
+    """Load a trace that comes with the package, or make it where it is synthetic.
 
     Parameters
     ----------
@@ -187,8 +221,12 @@ def load(name: str) -> Trace:
     --------
     >>> load("idle").period
     0.01
+    >>> load("synthetic-bursty").about["source"]
+    'synthetic'
     """
     import importlib.resources
+
+    from accrual.traces.synthetic import synthesize
 
     root = _root()
     known = Datasets(root)
@@ -197,6 +235,8 @@ def load(name: str) -> Trace:
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ValueError(f"there is no dataset {name!r}: {hint}there are {', '.join(sorted(known))}")
     dataset = known[name]
+    if dataset.specification is not None:
+        return synthesize(**dataset.specification)
     with importlib.resources.as_file(root / dataset.file) as path:
         if not path.is_file():
             raise TraceError("missing: the installation is not complete", path)

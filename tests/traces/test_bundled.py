@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from accrual.traces import Dataset, Trace, TraceError, bundled, datasets, load
+from accrual.traces import Dataset, Trace, TraceError, bundled, datasets, load, synthetic
 
 pytest.importorskip("pyarrow")
 
@@ -49,6 +49,7 @@ def data(tmp_path):
 @pytest.fixture
 def bundle(data, monkeypatch):
     monkeypatch.setattr(bundled, "_root", lambda: data)
+    monkeypatch.setattr(synthetic, "RECIPES", {})
     return data
 
 
@@ -114,8 +115,33 @@ REAL = Path(bundled.__file__).resolve().parents[2] / "data" / "manifest.json"
 
 @pytest.mark.skipif(not REAL.exists(), reason="an installed package")
 def test_the_real_ones_are_as_their_manifest_says():
-    for name, dataset in datasets().items():
+    recorded = {name: dataset for name, dataset in datasets().items() if dataset.kind == "recorded"}
+    assert len(recorded) >= 2
+    for name, dataset in recorded.items():
         trace = load(name)
         assert (len(trace), trace.period) == (dataset.heartbeats, dataset.period)
         assert (trace.arrivals.max() - trace.arrivals.min()) / 1e9 == pytest.approx(dataset.duration, abs=1e-3)
         assert (REAL.parent / dataset.file).stat().st_size <= 1.5 * 2**20
+
+
+def test_synthetic_ones_stand_beside_the_recordings(data, monkeypatch):
+    monkeypatch.setattr(bundled, "_root", lambda: data)
+    known = datasets()
+    assert list(known) == ["idle", "contended", *(f"synthetic-{name}" for name in synthetic.RECIPES)]
+    for name, dataset in known.items():
+        assert (dataset.kind == "synthetic") == name.startswith("synthetic-") == (dataset.specification is not None)
+    bursty = known["synthetic-bursty"]
+    assert (bursty.heartbeats, bursty.duration, bursty.period) == (100_000, 10_000, 0.1)
+    assert bursty.command == "accrual synthesize --recipe bursty --seed 2 -o synthetic-bursty.parquet"
+    assert bursty.specification["loss"] == "gilbert:loss=0.01,burst=5,good=0,bad=1"
+    assert "synthetic-bursty" in repr(known)
+    json.dumps([dataclasses.asdict(dataset) for dataset in known.values()])
+
+
+def test_a_synthetic_one_is_made_when_it_is_loaded():
+    trace = load("synthetic-bursty")
+    assert trace == synthetic.synthesize(recipe="bursty")
+    assert (trace.about["source"], trace.about["recipe"]) == ("synthetic", "bursty")
+    assert len(trace) == pytest.approx(datasets()["synthetic-bursty"].heartbeats, rel=0.02)
+    with pytest.raises(ValueError, match=r"^there is no dataset 'bursty': .*synthetic-bursty"):
+        load("bursty")
