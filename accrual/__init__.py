@@ -8,11 +8,12 @@ from accrual._version import __version__
 from accrual.detectors import DETECTORS, FixedTimeout, PhiExponential, PhiLogistic, PhiNormal, PhiStudent
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
-from accrual.replay import Mistakes, Replay, levels, replay
+from accrual.replay import NEVER, Mistakes, Replay, levels, replay
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
 
 __all__ = [
     "DETECTORS",
+    "NEVER",
     "Bank",
     "Change",
     "Curve",

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from accrual.core import engine
-from accrual.core.engine import EARLY, LATE, RESUMED, TOTAL
-from accrual.detectors import LONGEST_SECONDS, NS, Detector
-from accrual.replay import Chain, Replay, as_detector, as_threads, as_trace, on_threads
+from accrual.core.engine import EARLY, FIXED_UNITS, LATE, RESUMED, STARTS, TOTAL
+from accrual.detectors import NS, Detector, as_detector, seconds
+from accrual.replay import Chain, Replay, as_threads, as_trace, on_threads
 from accrual.traces.trace import Trace, TraceError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "QoS", "curve", "qos"]
 
 CELLS = 4096
-UNIT = 256 * NS  # units of the fixed-point sums in a second
+UNIT = FIXED_UNITS * NS  # units of the fixed-point sums in a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class QoS:
     mistake_rate_upper : float [1/s]
         Upper 95 % bound if mistakes come independently; 3.0 / observed where there were none.
     mistake_duration : float [s]
-        T_M, mean over the mistakes that ended.
+        T_M: the time under suspicion over the number of mistakes; one that is open at the end is left out of both.
     mistake_recurrence, good_period : float [s]
         T_MR and T_G, means: from the start of a mistake, and from its end, to the start of the next.
     query_accuracy : float
@@ -102,7 +102,7 @@ def _show(value: float | int) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curve:
     """The quality of service of a detector at many thresholds: :class:`QoS`'s fields as arrays.
 
@@ -111,7 +111,18 @@ class Curve:
 
     detector: Detector
     thresholds: NDArray[np.float64]
-    points: list[QoS] = dataclasses.field(repr=False)
+    points: list[QoS]
+
+    def __repr__(self) -> str:
+        """What the extremes of the thresholds bring, not 14 arrays."""
+        least, most = int(np.argmin(self.thresholds)), int(np.argmax(self.thresholds))
+        shown = "".join(
+            f", {name} {_show(getattr(self[least], name))} to {_show(getattr(self[most], name))}{unit}"
+            for name, unit in (("detection_time", " s"), ("mistakes", ""))
+        )
+        name = self.detector.threshold_name
+        between = f"{name} {self.thresholds[least]:g} to {self.thresholds[most]:g}"
+        return f"Curve({self.detector}, {len(self)} thresholds: {between}{shown})"
 
     def __len__(self) -> int:
         return len(self.points)
@@ -185,7 +196,7 @@ def qos(
     >>> q.mistakes, q.detection_time, q.mistake_duration
     (1, 0.2, 0.05)
     """
-    return curve(trace, detector, [threshold], skip, transit, quantiles=True)[0]
+    return curve(trace, detector, [engine.as_threshold(threshold)], skip, transit, quantiles=True)[0]
 
 
 def curve(
@@ -227,10 +238,29 @@ def curve(
     )
 
 
+def _checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
+    """One or more numbers in one dimension; no strings, bools or complex ones, which NumPy would make into numbers."""
+    try:
+        array = np.asarray(thresholds)
+        if array.dtype.kind not in "iuf":
+            array = np.array([engine.as_threshold(threshold) for threshold in array.tolist()])
+        array = array.astype(np.float64)
+    except (TypeError, ValueError):  # the latter also for rows of unequal lengths
+        array = np.empty(0)
+    if array.ndim != 1 or not len(array) or np.isnan(array).any():
+        raise ValueError(f"thresholds must be one or more numbers, got {thresholds!r}")
+    return array
+
+
 def _checked_skip(skip: int) -> int:
     if isinstance(skip, bool) or not isinstance(skip, int | np.integer) or skip < 0:
         raise ValueError(f"skip must be an arrival's number, 0 or more, got {skip!r}")
     return int(skip)
+
+
+def _exact_sum(values: NDArray[Any]) -> int:
+    """The sum of 64-bit integers, in two halves: 64 bits might not hold it."""
+    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
 _States = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]
@@ -249,13 +279,8 @@ class _Scoring:
         threads: int,
     ) -> None:
         self.trace, self.detector, self.threads = trace, detector, threads
-        given = np.array(detector.thresholds if thresholds is None else thresholds, dtype=np.float64)
-        if given.ndim != 1 or not len(given) or np.isnan(given).any():
-            raise ValueError(f"thresholds must be one or more numbers, got {thresholds!r}")
-        self.thresholds = given
-        self.transit = float(transit)
-        if not 0 <= self.transit <= LONGEST_SECONDS:
-            raise ValueError(f"transit must be 0 or more seconds, got {transit!r} (and at most {LONGEST_SECONDS:.0f})")
+        self.thresholds = _checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+        self.transit = seconds("transit", transit)
         self.chain = Chain(trace, detector.compiled)
         whole = slice(None)
         accepted = whole if self.chain.accepted is None else self.chain.accepted
@@ -280,6 +305,11 @@ class _Scoring:
                 f"and observation starts at number {first}"
             )
         self.arrivals = arrivals
+        observed = int(arrivals[-1]) - int(arrivals[self.low])
+        if self.state is not None:  # else the clock never went back
+            observed = _exact_sum(self._interval(self.low, self.high))
+        if observed >= engine.INSTANT_LIMIT:
+            raise TraceError(f"{observed / NS:g} s of observation are too long to be scored: 2**62 ns, 146 years")
         self.sent = None if trace.sent is None else trace.sent[accepted]
         self.sequence = None if trace.sequence is None else trace.sequence[accepted]
         self.epoch = None if trace.epoch is None else trace.epoch[accepted]
@@ -326,7 +356,7 @@ class _Scoring:
         previous = self._lateness(low - 1, int(self._interval(low - 1, low)[0])) if low else math.nan
         # Pieces after the first are of a trace whose clock never went back.
         elapsed = 0 if low == self.low else int(self.arrivals[low] - self.arrivals[self.low])
-        tally, compiled = _Tally(self.z, elapsed, previous), self.detector.compiled
+        tally, compiled = _Tally(self.z, low, elapsed, previous), self.detector.compiled
         if self.held is None or self.state is None:
             bad, too_long = tally.engine.add_chain(compiled, self.chain.instants, low, high)
             self.chain.check(-1 if too_long else bad)
@@ -334,7 +364,6 @@ class _Scoring:
             bad = tally.engine.add(compiled, *self.held, self.state[low:high], self._interval(low, high))
         if bad >= 0:
             raise TraceError(f"interval {bad} of the heartbeats that count is too long to be scored: 208 days")
-        tally.engine.finish()
         return tally
 
     def _known(self) -> slice | NDArray[np.bool_]:
@@ -349,9 +378,7 @@ class _Scoring:
         """Time from sending to arrival, summed over the heartbeats that scored intervals with a level follow, ns."""
         if self.sent is None:
             return round(self.transit * NS) * len(self.arrivals[self._known()])
-        under_way = (self.arrivals - self.sent)[self._known()]
-        # In two halves: a sum of int64 could outgrow it.
-        return (int((under_way >> 32).sum()) << 32) + int((under_way & 0xFFFFFFFF).sum())
+        return _exact_sum((self.arrivals - self.sent)[self._known()])
 
     def lost(self) -> int:
         """Sequence numbers missing in the scored intervals; none across a restart."""
@@ -360,7 +387,7 @@ class _Scoring:
         steps = np.diff(self.sequence[self.low : self.high + 1].view(np.uint64)) - np.uint64(1)
         if self.epoch is not None:
             steps = steps[np.diff(self.epoch[self.low : self.high + 1]) == 0]
-        return int(steps.sum())
+        return _exact_sum(steps)
 
     # ---- what becomes of it ----
 
@@ -383,10 +410,11 @@ class _Scoring:
         In units of 2^-8 ns; a wait of 208 days or more is 208 days, which outlasts every interval that is scored.
         """
         samples, total, denominators = replay.states
-        known, unit = samples >= 0, UNIT // NS
+        known, unit = samples >= 0, FIXED_UNITS
         pause = self.detector.compiled.parameters["pause"]
         n = np.where(known, samples, 1)
-        wait = np.rint((total / n + replay.reached(threshold) * (denominators / n) + pause) * unit)
+        with np.errstate(over="ignore"):
+            wait = np.rint((total / n + replay.reached(threshold) * (denominators / n) + pause) * unit)
         longest = engine.SCORED_LIMIT * unit - 1  # cut as an integer: the double next to it is too large
         wait = np.clip(np.where(known, np.clip(wait, -longest, longest), 0).astype(np.int64), -longest, longest)
         return (
@@ -417,11 +445,15 @@ class _Scoring:
         location, scale = location[:-1][known], scale[:-1][known]
         under_way = np.full(len(location), self.transit * UNIT)
         if self.sent is not None:
-            under_way = (self.arrivals - self.sent)[self.low : self.high][known] * 256.0
+            under_way = (self.arrivals - self.sent)[self.low : self.high][known] * float(FIXED_UNITS)
+        # z * scale may outgrow a double where the seconds do not: a power of two makes room, and rounds nothing.
+        room = 2.0**-64
+        least, step = location * room, scale * room
         found = []
         for z in self.z:
-            wait = np.maximum(location + z * scale, 0) if math.isfinite(z) else np.full(len(location), max(z, 0.0))
-            times = np.sort(wait + under_way) / UNIT
+            wait = np.maximum(least + z * step, 0) if math.isfinite(z) else np.full(len(least), max(z, 0.0))
+            with np.errstate(over="ignore"):  # to infinity, as the mean
+                times = np.sort(wait + under_way * room) / UNIT / room
             n = len(times)
             found.append((float(times[math.ceil(0.99 * n) - 1]), float(times[-1])) if n else (math.nan, math.nan))
         return found
@@ -434,19 +466,20 @@ class _Scoring:
 class _Tally:
     """One thread's share of the pass: neighbouring intervals."""
 
-    def __init__(self, z: NDArray[np.float64], elapsed: int, previous: float) -> None:
+    def __init__(self, z: NDArray[np.float64], number: int, elapsed: int, previous: float) -> None:
         self.late = np.zeros((len(z) + 1, LATE["columns"]), np.int64)
         self.early = np.zeros((len(z) + 1, EARLY["columns"]), np.int64)
         self.resumed = np.zeros((len(z), RESUMED["columns"]), np.int64)
         self.whole = np.zeros(TOTAL["columns"], np.int64)
         for table, names in ((self.late, LATE), (self.resumed, RESUMED)):
             table[:, names["first"]] = table[:, names["last"]] = -1
+        self.resumed[:, RESUMED["lead"]] = -1
         cells = np.zeros(CELLS, np.int32)
-        self.engine = engine.Tally(z, self.late, self.early, self.resumed, self.whole, cells, elapsed, previous)
+        self.engine = engine.Tally(z, self.late, self.early, self.resumed, self.whole, cells, number, elapsed, previous)
 
 
 Start = tuple[int, ...]
-"""Where a suspicion begins: observed time before its interval [ns], location and scale [2^-8 ns]."""
+"""Where a suspicion begins: its interval's number, observed time before that [ns], location and scale [2^-8 ns]."""
 
 
 def _column(tables: list[NDArray[np.int64]], column: int) -> list[int]:
@@ -465,20 +498,20 @@ def _wide_column(tables: list[NDArray[np.int64]], column: int) -> list[int]:
 
 def _leads(tallies: list[_Tally]) -> list[int]:
     """Until when a suspicion from before the observation goes on: past a thread's share if it fills it."""
-    lead = tallies[0].resumed[:, RESUMED["lead"]]
-    for before, tally in itertools.pairwise(tallies):
-        lead = np.where(lead == before.engine.elapsed, tally.resumed[:, RESUMED["lead"]], lead)
-    return lead.tolist()  # type: ignore[no-any-return]
+    lead = np.full(len(tallies[0].resumed), -1)
+    for tally in tallies:
+        lead = np.where(lead < 0, tally.resumed[:, RESUMED["lead"]], lead)
+    return np.where(lead < 0, tallies[-1].engine.elapsed, lead).tolist()  # type: ignore[no-any-return]
 
 
 def _starts(tables: list[NDArray[np.int64]], column: int) -> list[list[Start]]:
     """For each row the starts that the threads noted there."""
-    rows = np.stack([table[:, column : column + 3] for table in tables], axis=1).tolist()
+    rows = np.stack([table[:, column : column + STARTS] for table in tables], axis=1).tolist()
     return [[tuple(start) for start in row if start[0] >= 0] for row in rows]
 
 
 @dataclass
-class _Trace:
+class _Whole:
     """What holds at every threshold. Locations and scales in 2^-8 ns, summed over the intervals with a level."""
 
     intervals: int
@@ -513,7 +546,7 @@ def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
     whole = [tally.whole[np.newaxis] for tally in tallies]
     known, observed = _column(whole, TOTAL["known"])[0], _wide_column(whole, TOTAL["observed"])[0]
     intervals, lost = _column(whole, TOTAL["intervals"])[0], scoring.lost()
-    trace = _Trace(
+    same = _Whole(
         intervals=intervals,
         known=known,
         observed=observed,
@@ -559,35 +592,36 @@ def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
             first=min([*first, *filter(None, [sums.first])], default=None),
             last=max([*last, *filter(None, [sums.last])], default=None),
         )
-        points.append(_point(z, trace, here, lead))
+        points.append(_point(z, same, here, lead))
     return points[::-1]
 
 
-def _point(z: float, trace: _Trace, late: _Late, lead: int) -> QoS:
+def _point(z: float, whole: _Whole, late: _Late, lead: int) -> QoS:
     """The QoS at one z, in exact integers until the last division.
 
     z is the fraction top / bottom; times below are integers in units of 2^-8 ns / bottom.
     """
     top, bottom = z.as_integer_ratio() if math.isfinite(z) else (0, 1)
     second = UNIT * bottom
-    observed = trace.observed * 256 * bottom
+    observed = whole.observed * FIXED_UNITS * bottom
 
     def begun(start: Start) -> int:
-        wait = start[1] * bottom + start[2] * top if math.isfinite(z) else 0
-        return start[0] * 256 * bottom + max(0, wait)
+        _, since, location, scale = start
+        wait = location * bottom + scale * top if math.isfinite(z) else 0
+        return since * FIXED_UNITS * bottom + max(0, wait)
 
     mistakes = late.count - late.touching
     suspicion = (late.excess + late.early_location) * bottom + (late.early_scale - late.scale) * top
     suspicion = max(suspicion, 0)  # rounding L and S may leave less than nothing of a suspicion of no length
-    is_open = mistakes > 0 and trace.still_late > z
+    is_open = mistakes > 0 and whole.still_late > z
     closed = mistakes - is_open
-    last_one = late.until * 256 * bottom - begun(late.last) if late.last else 0
+    last_one = late.until * FIXED_UNITS * bottom - begun(late.last) if late.last else 0
 
-    reaction = (trace.location - late.early_location) * bottom + (trace.scale - late.early_scale) * top
+    reaction = (whole.location - late.early_location) * bottom + (whole.scale - late.early_scale) * top
     detection_time = math.nan
-    if trace.known:
+    if whole.known:
         try:
-            detection_time = (reaction + trace.under_way * 256 * bottom) / (trace.known * second)
+            detection_time = (reaction + whole.under_way * FIXED_UNITS * bottom) / (whole.known * second)
         except OverflowError:  # a threshold so high that no double holds the wait
             detection_time = math.inf
         if z == math.inf:
@@ -595,12 +629,12 @@ def _point(z: float, trace: _Trace, late: _Late, lead: int) -> QoS:
     recurrence = good = math.nan
     if mistakes > 1 and late.first and late.last:
         apart = begun(late.last) - begun(late.first)
-        between = suspicion - last_one - lead * 256 * bottom  # mistakes but the last
+        between = suspicion - last_one - lead * FIXED_UNITS * bottom  # mistakes but the last
         recurrence, good = apart / ((mistakes - 1) * second), (apart - between) / ((mistakes - 1) * second)
-    seconds = trace.observed / NS
+    seconds = whole.observed / NS
     return QoS(
         detection_time=detection_time,
-        detection_time_uniform=detection_time - trace.period / 2,
+        detection_time_uniform=detection_time - whole.period / 2,
         detection_time_p99=math.nan,
         detection_time_max=math.nan,
         mistakes=mistakes,
@@ -611,8 +645,8 @@ def _point(z: float, trace: _Trace, late: _Late, lead: int) -> QoS:
         good_period=good,
         query_accuracy=(observed - suspicion) / observed if observed else math.nan,
         observed=seconds,
-        heartbeats=trace.intervals,
-        lost=trace.lost,
+        heartbeats=whole.intervals,
+        lost=whole.lost,
     )
 
 
