@@ -10,6 +10,7 @@ from accrual.core import engine
 
 TIERS = [name for name, number in engine.TIERS.items() if number <= engine.TIERS[engine.tier()]]
 SUM_LIMIT = engine.INSTANT_LIMIT
+SIZES = [2**26, 2**27, 2**28, 2**29, 2**30, 2**31 - 9, 2**31 - 1, 2**31, 2**31 + 1, 3 * 2**30, 2**32, 2**33]
 
 
 def one_at_a_time(arrivals, detector):
@@ -38,8 +39,7 @@ def strained(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n = draw(st.integers(100, 1300))
     intervals = 2**34 + rng.integers(-(10**4), 10**4, n)
-    sizes = [2**26, 2**27, 2**28, 2**29, 2**30, 2**31 - 2, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1, 2**32, 2**33]
-    far = draw(st.lists(st.sampled_from(sizes), min_size=1, max_size=3))
+    far = draw(st.lists(st.sampled_from(SIZES), min_size=1, max_size=3))
     places = rng.random(n) < draw(st.sampled_from([0.002, 0.02, 0.2, 1.0]))
     intervals[places] = 2**34 + rng.choice(far, places.sum()) * rng.choice([-1, 1], places.sum())
     return np.cumsum([-(2**60), *intervals])
@@ -48,6 +48,20 @@ def strained(draw):
 @given(strained(), st.sampled_from([1, 2, 50, 400]), st.sampled_from([0.0, 8.5]), st.sampled_from([0.0, 0.3]))
 def test_blocks_near_their_bounds_have_the_bits_of_the_stream(arrivals, window, pause, min_deviation):
     detector = ac.PhiNormal(window=window, min_samples=1, pause=pause, min_deviation=min_deviation)
+    expected, _ = one_at_a_time(arrivals, detector)
+    for levels in on_each_tier(lambda: ac.levels(arrivals, detector)):
+        np.testing.assert_array_equal(levels, expected)
+
+
+@pytest.mark.parametrize("far", SIZES)
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("count", [1, 2, 3, 30])
+def test_a_few_outliers_in_a_block_have_the_bits_of_the_stream(far, sign, count):
+    """Blocks begin with a calm window at 512 and 1024: what they take in decides."""
+    intervals = 2**34 + np.arange(1500) % 7
+    intervals[700 : 700 + count] += sign * far
+    arrivals = np.cumsum([-(2**60), *intervals])
+    detector = ac.PhiNormal(window=50, min_samples=1, min_deviation=0.01)
     expected, _ = one_at_a_time(arrivals, detector)
     for levels in on_each_tier(lambda: ac.levels(arrivals, detector)):
         np.testing.assert_array_equal(levels, expected)
