@@ -20,7 +20,7 @@ from accrual.core import engine
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 
-INSTANT_LIMIT: Final = 2**62
+INSTANT_LIMIT: Final = engine.INSTANT_LIMIT
 """Instants lie strictly inside +-2**62 ns, 146 years round the clock's zero: the difference of any two fits int64."""
 
 _FLOAT_LIMIT: Final = 2.0**53  # from here on a double skips integers, so its value may be a neighbour's

@@ -67,17 +67,17 @@ def test_a_few_outliers_in_a_block_have_the_bits_of_the_stream(far, sign, count)
         np.testing.assert_array_equal(levels, expected)
 
 
-def test_long_windows_with_long_pauses_have_numerators_beyond_a_double():
-    """n * (elapsed - pause) - sum is 2^54 here: the integers decide, rounded once, and no block may take part."""
-    window, extra, pause = (1 << 21) + 1, 600, 8.5
-    arrivals = np.cumsum(np.random.default_rng(9).integers(10**6, 10**6 + 1000, window + extra))
-    detector = ac.PhiNormal(window=window, pause=pause, min_deviation=10.0)
-    intervals = np.diff(arrivals)
+@pytest.mark.parametrize(("window", "pause", "floor"), [((1 << 21) + 1, 8.5, 10.0), ((1 << 19) - 1, 600.0, 700.0)])
+def test_long_windows_with_long_pauses_have_numerators_beyond_a_double(window, pause, floor):
+    """n * (elapsed - pause) - sum is above 2^53 here: the integers decide, rounded once, and no block may take part."""
+    arrivals = np.cumsum(np.random.default_rng(9).integers(10**6, 10**6 + 1000, window + 1100))
+    detector = ac.PhiNormal(window=window, pause=pause, min_deviation=floor)
+    intervals, scale = np.diff(arrivals), window * (floor * 1e9)
     total = int(intervals[:window].sum())
     expected = []
     for k in range(window, len(intervals)):
         numerator = window * (int(intervals[k]) - int(pause * 1e9)) - total
-        expected.append(detector.compiled.level(float(numerator) / (window * 1e10)))
+        expected.append(detector.compiled.level(float(numerator) / scale))
         total += int(intervals[k]) - int(intervals[k - window])
     assert abs(numerator) > 2**53
     for levels in on_each_tier(lambda: ac.levels(arrivals, detector)):
@@ -85,15 +85,20 @@ def test_long_windows_with_long_pauses_have_numerators_beyond_a_double():
 
 
 def test_a_window_that_grows_beyond_146_years_is_refused_inside_a_block():
-    """Intervals that rise by 10 us: the squares fit 64 bits from the mean, the sum creeps past 2^62."""
-    window = 100
-    arrivals = -SUM_LIMIT + 1 + np.cumsum([0, *(SUM_LIMIT // window - 10**6 + 10**4 * np.arange(160))])
+    """Intervals that rise by 10 us: the squares fit 64 bits from the mean, the sum creeps past 2^62.
+
+    It does so after instant 1024, where a block begins and the window is full.
+    """
+    window = 600
+    intervals = SUM_LIMIT // window + 10**4 * (np.arange(1190) - 800)
+    arrivals = np.cumsum([-SUM_LIMIT + 1, *intervals])
     detector = ac.PhiNormal(window=window, min_samples=1)
     _, monitor = one_at_a_time(arrivals, detector)
     assert monitor.unlearned > 0
-    first = next(k for k in range(160) if np.diff(arrivals)[max(k + 1 - window, 0) : k + 1].sum() >= SUM_LIMIT)
+    first = next(k for k in range(window, 1190) if intervals[k + 1 - window : k + 1].sum() >= SUM_LIMIT)
+    assert first > 1024
     for threads in (1, 2):
-        with pytest.raises(ac.TraceError, match=f"interval {first} of the heartbeats that count, 4.61169e"):
+        with pytest.raises(ac.TraceError, match=f"interval {first} of the heartbeats that count, 7.68614e"):
             ac.levels(arrivals, detector, threads=threads)
 
 
