@@ -74,6 +74,28 @@ class QoS:
     heartbeats: int
     lost: int
 
+    # What it was made of, in exact integers; set by _as_qos. The type is a comment, for an annotation makes a field.
+    _sums = None  # type: _Sums | None
+
+    def __add__(self, later: QoS) -> QoS:
+        """The quality of service over this piece of a trace and the next, bit for bit that of the two as one.
+
+        Of the same detector at the same threshold, and `later` observed from where this ends (``skip``) on a trace that
+        still has what came before. Order statistics (detection_time_p99, detection_time_max) do not add: they are nan.
+
+        Examples
+        --------
+        >>> import accrual as ac
+        >>> t, d = ac.Trace([0, 100, 200, 450, 500, 620, 700, 990]), ac.FixedTimeout(period=1e-7)
+        >>> (ac.qos(t[:5], d, 2, skip=0) + ac.qos(t, d, 2, skip=4)).mistake_rate == ac.qos(t, d, 2, skip=0).mistake_rate
+        True
+        """
+        if not isinstance(later, QoS):
+            return NotImplemented
+        if self._sums is None or later._sums is None:
+            raise ValueError("only what qos, curve and additions of their results give can be added")
+        return _as_qos(self._sums.then(later._sums))
+
     def to_dict(self) -> dict[str, float | int | None]:
         """Plain numbers by name, None (JSON null) for what is not a number."""
         return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
@@ -397,11 +419,11 @@ class _Scoring:
             points = []
             for threshold in self.thresholds.tolist():
                 self.held, self.z = self._moved(self.replay, threshold), np.zeros(1)
-                points += self._points(quantiles)
+                points += self._points(quantiles, [threshold])
             return Curve(self.detector, self.thresholds, points)
         z = [self.detector.compiled.inverse(threshold) for threshold in self.thresholds]
         self.z, where = np.unique(z, return_inverse=True)
-        points = self._points(quantiles)
+        points = self._points(quantiles, self.z.tolist())
         return Curve(self.detector, self.thresholds, [points[k] for k in where])
 
     def _moved(self, replay: Replay, threshold: float) -> _States:
@@ -423,16 +445,12 @@ class _Scoring:
             np.full(len(samples), float(unit)),
         )
 
-    def _points(self, quantiles: bool) -> list[QoS]:
-        """The QoS at each z."""
+    def _points(self, quantiles: bool, asked: list[float]) -> list[QoS]:
+        """The QoS at each z; `asked` tells which thresholds are the same."""
         tallies = on_threads(self._tally, self._pieces(), self.threads)
-        points = _added_up(self, tallies)
-        if quantiles:
-            points = [
-                dataclasses.replace(point, detection_time_p99=p99, detection_time_max=longest)
-                for point, (p99, longest) in zip(points, self._order_statistics(), strict=True)
-            ]
-        return points
+        sums = _added_up(self, tallies, asked)
+        ranks = self._order_statistics() if quantiles else [(math.nan, math.nan)] * len(sums)
+        return [_as_qos(point, *rank) for point, rank in zip(sums, ranks, strict=True)]
 
     def _order_statistics(self) -> list[tuple[float, float]]:
         """detection_time_p99 and detection_time_max at each z."""
@@ -497,11 +515,11 @@ def _wide_column(tables: list[NDArray[np.int64]], column: int) -> list[int]:
 
 
 def _leads(tallies: list[_Tally]) -> list[int]:
-    """Until when a suspicion from before the observation goes on: past a thread's share if it fills it."""
+    """Until when a suspicion from before the observation goes on, maybe past a thread's share; -1: to the end."""
     lead = np.full(len(tallies[0].resumed), -1)
     for tally in tallies:
         lead = np.where(lead < 0, tally.resumed[:, RESUMED["lead"]], lead)
-    return np.where(lead < 0, tallies[-1].engine.elapsed, lead).tolist()  # type: ignore[no-any-return]
+    return lead.tolist()
 
 
 def _starts(tables: list[NDArray[np.int64]], column: int) -> list[list[Start]]:
@@ -510,10 +528,12 @@ def _starts(tables: list[NDArray[np.int64]], column: int) -> list[list[Start]]:
     return [[tuple(start) for start in row if start[0] >= 0] for row in rows]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Whole:
     """What holds at every threshold. Locations and scales in 2^-8 ns, summed over the intervals with a level."""
 
+    start: int  # arrivals that the scored intervals lie between, ns
+    end: int
     intervals: int
     known: int
     observed: int  # ns
@@ -521,8 +541,14 @@ class _Whole:
     scale: int
     lost: int
     under_way: int  # ns, summed
-    period: float  # s
+    period: float | None  # nominal, s
     still_late: float  # the lateness that is exceeded by a suspicion which is open at the end
+
+    def then(self, later: _Whole) -> _Whole:
+        """Both together."""
+        added = ("intervals", "known", "observed", "location", "scale", "lost", "under_way")
+        sums = {name: getattr(self, name) + getattr(later, name) for name in added}
+        return dataclasses.replace(later, start=self.start, **sums)
 
 
 @dataclass
@@ -539,22 +565,66 @@ class _Late:
     first: Start | None = None
     last: Start | None = None
 
+    def then(self, later: _Late, intervals: int, observed: int) -> _Late:
+        """Both together; so many intervals and so long were observed before the later one."""
 
-def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
-    """The QoS at each z. A row of a tally counts at every threshold that it passed, so sums run from the top down."""
+        def moved(start: Start | None) -> Start | None:
+            return start and (start[0] + intervals, start[1] + observed, *start[2:])
+
+        added = ("count", "excess", "scale", "early_location", "early_scale", "touching")
+        return _Late(
+            **{name: getattr(self, name) + getattr(later, name) for name in added},
+            until=later.until + observed if later.count else self.until,
+            first=self.first or moved(later.first),
+            last=moved(later.last) or self.last,
+        )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """All that makes a QoS."""
+
+    detector: Detector
+    asked: float  # what tells one threshold from another
+    z: float
+    whole: _Whole
+    late: _Late
+    lead: int  # observed time until which a suspicion from before the observation goes on, ns; -1: beyond its end
+
+    def then(self, later: _Sums) -> _Sums:
+        """Of two neighbouring pieces together. A suspicion across the seam is none that begins in the later one."""
+        if (self.detector, self.asked) != (later.detector, later.asked):
+            raise ValueError("only pieces with the same detector and threshold can be added")
+        if (self.whole.end, self.whole.period) != (later.whole.start, later.whole.period):
+            raise ValueError(
+                "only neighbouring pieces of one trace can be added: the first ends at the arrival "
+                f"{self.whole.end}, the second starts at {later.whole.start}"
+            )
+        lead = self.lead
+        if lead < 0:
+            lead = later.lead if later.lead < 0 else self.whole.observed + later.lead
+        late = self.late.then(later.late, self.whole.intervals, self.whole.observed)
+        return dataclasses.replace(later, whole=self.whole.then(later.whole), late=late, lead=lead)
+
+
+def _added_up(scoring: _Scoring, tallies: list[_Tally], asked: list[float]) -> list[_Sums]:
+    """What makes the QoS at each z.
+
+    A row of a tally counts at every threshold that it passed, so sums run from the top down.
+    """
     late, early, resumed = ([getattr(tally, name) for tally in tallies] for name in ("late", "early", "resumed"))
     whole = [tally.whole[np.newaxis] for tally in tallies]
-    known, observed = _column(whole, TOTAL["known"])[0], _wide_column(whole, TOTAL["observed"])[0]
-    intervals, lost = _column(whole, TOTAL["intervals"])[0], scoring.lost()
     same = _Whole(
-        intervals=intervals,
-        known=known,
-        observed=observed,
+        start=int(scoring.arrivals[scoring.low]),
+        end=int(scoring.arrivals[scoring.high]),
+        intervals=_column(whole, TOTAL["intervals"])[0],
+        known=_column(whole, TOTAL["known"])[0],
+        observed=_wide_column(whole, TOTAL["observed"])[0],
         location=_wide_column(whole, TOTAL["location"])[0],
         scale=_wide_column(whole, TOTAL["scale"])[0],
-        lost=lost,
+        lost=scoring.lost(),
         under_way=scoring.under_way(),
-        period=scoring.trace.period or observed / NS / (intervals + lost),
+        period=scoring.trace.period,
         still_late=scoring.still_late(tallies[-1].engine.previous),
     )
     rows = zip(
@@ -571,13 +641,14 @@ def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
     )
     thresholds = zip(
         scoring.z.tolist(),
+        asked,
         _leads(tallies),
         _starts(resumed, RESUMED["first"]),
         _starts(resumed, RESUMED["last"]),
         strict=True,
     )
     points, sums = [], _Late()
-    for row, (z, lead, first, last) in zip(list(rows)[:0:-1], list(thresholds)[::-1], strict=True):
+    for row, (z, threshold, lead, first, last) in zip(list(rows)[:0:-1], list(thresholds)[::-1], strict=True):
         sums.count += row[0]
         sums.excess += row[1]
         sums.scale += row[2]
@@ -592,15 +663,18 @@ def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
             first=min([*first, *filter(None, [sums.first])], default=None),
             last=max([*last, *filter(None, [sums.last])], default=None),
         )
-        points.append(_point(z, same, here, lead))
+        points.append(_Sums(scoring.detector, threshold, z, same, here, lead))
     return points[::-1]
 
 
-def _point(z: float, whole: _Whole, late: _Late, lead: int) -> QoS:
+def _as_qos(sums: _Sums, p99: float = math.nan, longest: float = math.nan) -> QoS:
     """The QoS at one z, in exact integers until the last division.
 
     z is the fraction top / bottom; times below are integers in units of 2^-8 ns / bottom.
     """
+    z, whole, late = sums.z, sums.whole, sums.late
+    lead = sums.lead if sums.lead >= 0 else whole.observed
+    period = whole.period or whole.observed / NS / (whole.intervals + whole.lost)
     top, bottom = z.as_integer_ratio() if math.isfinite(z) else (0, 1)
     second = UNIT * bottom
     observed = whole.observed * FIXED_UNITS * bottom
@@ -631,23 +705,25 @@ def _point(z: float, whole: _Whole, late: _Late, lead: int) -> QoS:
         apart = begun(late.last) - begun(late.first)
         between = suspicion - last_one - lead * FIXED_UNITS * bottom  # mistakes but the last
         recurrence, good = apart / ((mistakes - 1) * second), (apart - between) / ((mistakes - 1) * second)
-    seconds = whole.observed / NS
-    return QoS(
+    duration = whole.observed / NS
+    found = QoS(
         detection_time=detection_time,
-        detection_time_uniform=detection_time - whole.period / 2,
-        detection_time_p99=math.nan,
-        detection_time_max=math.nan,
+        detection_time_uniform=detection_time - period / 2,
+        detection_time_p99=p99,
+        detection_time_max=longest,
         mistakes=mistakes,
-        mistake_rate=mistakes / seconds if seconds else math.nan,
-        mistake_rate_upper=_most_mistakes(mistakes) / seconds if seconds else math.nan,
+        mistake_rate=mistakes / duration if duration else math.nan,
+        mistake_rate_upper=_most_mistakes(mistakes) / duration if duration else math.nan,
         mistake_duration=(suspicion - last_one * is_open) / (closed * second) if closed else math.nan,
         mistake_recurrence=recurrence,
         good_period=good,
         query_accuracy=(observed - suspicion) / observed if observed else math.nan,
-        observed=seconds,
+        observed=duration,
         heartbeats=whole.intervals,
         lost=whole.lost,
     )
+    object.__setattr__(found, "_sums", sums)  # frozen, and no field: neither shown nor compared
+    return found
 
 
 def _most_mistakes(mistakes: int) -> float:

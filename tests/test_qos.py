@@ -1,7 +1,11 @@
 """Quality of service against the letter of semantics.md, polling, and closed forms."""
 
+import copy
+import functools
 import json
 import math
+import operator
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -265,6 +269,58 @@ def test_threads_change_nothing_whatever_befell_the_trace(kind):
         for threads in (2, 3):
             assert ac.curve(trace, detector, [0.05, 0.5, 3], quantiles=True, threads=threads).to_dict() == alone
             np.testing.assert_array_equal(ac.levels(trace, detector, threads=threads), levels)
+
+
+ADDITIVE = [name for name in ac.QoS.__dataclass_fields__ if name not in ("detection_time_p99", "detection_time_max")]
+
+
+def assert_adds_up(whole, pieces):
+    total = functools.reduce(operator.add, pieces)
+    np.testing.assert_equal(*({name: getattr(qos, name) for name in ADDITIVE} for qos in (total, whole)))
+    assert math.isnan(total.detection_time_p99)
+    assert math.isnan(total.detection_time_max)
+
+
+@given(any_trace, detectors, st.sampled_from([0.0, 0.05, 0.17, 0.7321, 2.718, 7.77, math.inf]), st.data())
+def test_neighbouring_pieces_add_up_to_the_whole(trace, detector, threshold, data):
+    """Bit for bit, wherever the seams lie: inside suspicions, at clock steps, restarts and ignored heartbeats."""
+    skips = sorted(data.draw(st.sets(st.integers(0, len(trace) - 2), min_size=2, max_size=4)))
+    ends = [*skips[1:], len(trace) - 1]
+    try:
+        pieces = [ac.qos(trace[: end + 1], detector, threshold, skip) for skip, end in zip(skips, ends, strict=True)]
+    except ac.TraceError:  # a piece without an accepted heartbeat
+        return
+    assert_adds_up(ac.qos(trace, detector, threshold, skips[0]), pieces)
+
+
+def test_pieces_of_a_long_trace_add_up_at_every_threshold():
+    rng = np.random.default_rng(SEED)
+    intervals = rng.gamma(9, 11 * MS, 30_000).astype(np.int64)
+    intervals[rng.random(len(intervals)) < 0.2] = 0
+    trace = ac.Trace(np.cumsum(intervals), period=0.1)
+    detector, thresholds = ac.PhiNormal(window=100), [0.0, 0.05, 0.2, 0.5, 3, 8]
+    first = ac.curve(trace[:12_346], detector, thresholds)
+    second = ac.curve(trace, detector, thresholds, skip=12_345, threads=2)
+    for whole, *pieces in zip(ac.curve(trace, detector, thresholds), first, second, strict=True):
+        assert_adds_up(whole, pieces)
+        assert_adds_up(whole, [pickle.loads(pickle.dumps(pieces[0])), copy.copy(pieces[1])])
+
+
+def test_what_cannot_be_added():
+    arrivals, detector = np.cumsum([0, 100, 100, 250, 100, 250, 100]) * MS, ac.FixedTimeout(period=0.1)
+    first, second = ac.qos(arrivals[:4], detector, 2), ac.qos(arrivals, detector, 2, skip=3)
+    assert (first + second).mistakes == 2
+    with pytest.raises(
+        ValueError, match=r"neighbouring pieces .* ends at the arrival 900000000, the second starts at 0"
+    ):
+        second + first
+    for other in (ac.qos(arrivals, detector, 3, skip=3), ac.qos(arrivals, ac.FixedTimeout(period=0.2), 2, skip=3)):
+        with pytest.raises(ValueError, match="same detector and threshold"):
+            first + other
+    with pytest.raises(ValueError, match="only what qos, curve and additions"):
+        first + ac.QoS(**first.to_dict())
+    with pytest.raises(TypeError):
+        first + 1
 
 
 def test_suspicions_that_begin_at_one_observed_time_keep_their_order():
