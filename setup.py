@@ -38,7 +38,8 @@ if os.environ.get("ACCRUAL_NO_CLONES") == "1":
     macros.append(("ACCRUAL_NO_CLONES", "1"))
 if os.environ.get("ACCRUAL_SANITIZE") == "1":
     # -O1 and frame pointers give reports that name the line; -fno-sanitize-recover makes a finding a failure.
-    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    # -fno-wrapv takes back Python's own -fwrapv, under which a signed overflow is no finding.
+    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-wrapv"]
     flags += [*sanitize, "-O1", "-g", "-fno-omit-frame-pointer"]
     links += sanitize
 

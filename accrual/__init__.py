@@ -20,7 +20,7 @@ from accrual.detectors import (
 )
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
-from accrual.replay import Mistakes, Replay, levels, replay
+from accrual.replay import NEVER, Mistakes, Replay, levels, replay
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DETECTORS",
+    "NEVER",
     "Bank",
     "Bertier",
     "Change",

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 NS = 1_000_000_000
-LARGEST_WINDOW = 2**24
+LARGEST_WINDOW = engine.LARGEST_WINDOW
 LARGEST_SCHEDULE = 2**16
 LEAST = math.ulp(0.0)
 LONGEST_SECONDS = 2**53 / NS  # 104 days: beyond it a double no longer tells one ns from the next
@@ -747,7 +747,10 @@ def _ns(seconds: float) -> int:
 def _check_window(detector: Detector) -> None:
     """Check `window` and `min_samples`."""
     _count(detector, "window", 1, LARGEST_WINDOW)
-    _count(detector, "min_samples", 1, detector.window)  # type: ignore[attr-defined]
+    window, given, default = detector.window, detector.min_samples, type(detector).min_samples  # type: ignore[attr-defined]
+    if isinstance(given, int) and given == default > window:
+        raise ValueError(f"min_samples must be 1 to {window}, got {given}, the default: give min_samples={window}")
+    _count(detector, "min_samples", 1, window)
 
 
 def _in_ns(seconds: float) -> float:
@@ -800,6 +803,13 @@ def _as_number(name: str, value: object, least: float, most: float, bounds: str)
     if wrong_kind or not least <= number <= most:
         raise ValueError(f"{name} must be {bounds}, got {value!r}")
     return number
+
+
+def as_detector(detector: Detector) -> Detector:
+    """Check that a detector is one."""
+    if not isinstance(detector, Detector):
+        raise TypeError(f"detector must be one of accrual's (accrual.PhiNormal(), ...), got {detector!r}")
+    return detector
 
 
 def parse_detector(text: str, period: float | None = None) -> Detector:

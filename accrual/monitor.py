@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, SupportsIndex, cas
 import numpy as np
 
 from accrual.core import engine
-from accrual.detectors import DETECTORS, NS, seconds
-from accrual.replay import as_detector
+from accrual.detectors import DETECTORS, NS, as_detector, seconds
 from accrual.traces.files import replacing
 from accrual.traces.trace import as_instants, as_int64
 
@@ -445,7 +444,7 @@ class Bank:
     threshold : float
     names : tuple of str, or None
     deadlines : int64 array, shape (peers,) [ns]
-        When each peer will be suspected if it stays silent; ``accrual.replay.NEVER`` where that is unknown. A read-only
+        When each peer will be suspected if it stays silent; ``accrual.NEVER`` where that is unknown. A read-only
         view of what the bank keeps: the next heartbeats change it, and `resize` leaves it behind.
     accepted, ignored, clock_steps, restarts, unlearned : int
         Heartbeats of all peers, counted as in :class:`Monitor`.

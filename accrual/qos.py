@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from accrual.core import engine
-from accrual.core.engine import EARLY, LATE, RESUMED, TOTAL
-from accrual.detectors import LONGEST_SECONDS, NS, Detector
-from accrual.replay import Chain, Replay, as_detector, as_threads, as_trace, on_threads
+from accrual.core.engine import EARLY, FIXED_UNITS, LATE, RESUMED, STARTS, TOTAL
+from accrual.detectors import NS, Detector, as_detector, seconds
+from accrual.replay import Chain, Replay, as_threads, as_trace, on_threads
 from accrual.traces.trace import Trace, TraceError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "QoS", "curve", "qos"]
 
 CELLS = 4096
-UNIT = 256 * NS  # units of the fixed-point sums in a second
+UNIT = FIXED_UNITS * NS  # units of the fixed-point sums in a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class QoS:
     mistake_rate_upper : float [1/s]
         Upper 95 % bound if mistakes come independently; 3.0 / observed where there were none.
     mistake_duration : float [s]
-        T_M, mean over the mistakes that ended.
+        T_M: the time under suspicion over the number of mistakes; one that is open at the end is left out of both.
     mistake_recurrence, good_period : float [s]
         T_MR and T_G, means: from the start of a mistake, and from its end, to the start of the next.
     query_accuracy : float
@@ -73,6 +73,28 @@ class QoS:
     observed: float
     heartbeats: int
     lost: int
+
+    # What it was made of, in exact integers; set by _as_qos. The type is a comment, for an annotation makes a field.
+    _sums = None  # type: _Sums | None
+
+    def __add__(self, later: QoS) -> QoS:
+        """The quality of service over this piece of a trace and the next, bit for bit that of the two as one.
+
+        Of the same detector at the same threshold, and `later` observed from where this ends (``skip``) on a trace that
+        still has what came before. Order statistics (detection_time_p99, detection_time_max) do not add: they are nan.
+
+        Examples
+        --------
+        >>> import accrual as ac
+        >>> t, d = ac.Trace([0, 100, 200, 450, 500, 620, 700, 990]), ac.FixedTimeout(period=1e-7)
+        >>> (ac.qos(t[:5], d, 2, skip=0) + ac.qos(t, d, 2, skip=4)).mistake_rate == ac.qos(t, d, 2, skip=0).mistake_rate
+        True
+        """
+        if not isinstance(later, QoS):
+            return NotImplemented
+        if self._sums is None or later._sums is None:
+            raise ValueError("only what qos, curve and additions of their results give can be added")
+        return _as_qos(self._sums.then(later._sums))
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Plain numbers by name, None (JSON null) for what is not a number."""
@@ -102,7 +124,7 @@ def _show(value: float | int) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curve:
     """The quality of service of a detector at many thresholds: :class:`QoS`'s fields as arrays.
 
@@ -111,7 +133,18 @@ class Curve:
 
     detector: Detector
     thresholds: NDArray[np.float64]
-    points: list[QoS] = dataclasses.field(repr=False)
+    points: list[QoS]
+
+    def __repr__(self) -> str:
+        """What the extremes of the thresholds bring, not 14 arrays."""
+        least, most = int(np.argmin(self.thresholds)), int(np.argmax(self.thresholds))
+        shown = "".join(
+            f", {name} {_show(getattr(self[least], name))} to {_show(getattr(self[most], name))}{unit}"
+            for name, unit in (("detection_time", " s"), ("mistakes", ""))
+        )
+        name = self.detector.threshold_name
+        between = f"{name} {self.thresholds[least]:g} to {self.thresholds[most]:g}"
+        return f"Curve({self.detector}, {len(self)} thresholds: {between}{shown})"
 
     def __len__(self) -> int:
         return len(self.points)
@@ -185,7 +218,7 @@ def qos(
     >>> q.mistakes, q.detection_time, q.mistake_duration
     (1, 0.2, 0.05)
     """
-    return curve(trace, detector, [threshold], skip, transit, quantiles=True)[0]
+    return curve(trace, detector, [engine.as_threshold(threshold)], skip, transit, quantiles=True)[0]
 
 
 def curve(
@@ -227,10 +260,29 @@ def curve(
     )
 
 
+def _checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
+    """One or more numbers in one dimension; no strings, bools or complex ones, which NumPy would make into numbers."""
+    try:
+        array = np.asarray(thresholds)
+        if array.dtype.kind not in "iuf":
+            array = np.array([engine.as_threshold(threshold) for threshold in array.tolist()])
+        array = array.astype(np.float64)
+    except (TypeError, ValueError):  # the latter also for rows of unequal lengths
+        array = np.empty(0)
+    if array.ndim != 1 or not len(array) or np.isnan(array).any():
+        raise ValueError(f"thresholds must be one or more numbers, got {thresholds!r}")
+    return array
+
+
 def _checked_skip(skip: int) -> int:
     if isinstance(skip, bool) or not isinstance(skip, int | np.integer) or skip < 0:
         raise ValueError(f"skip must be an arrival's number, 0 or more, got {skip!r}")
     return int(skip)
+
+
+def _exact_sum(values: NDArray[Any]) -> int:
+    """The sum of 64-bit integers, in two halves: 64 bits might not hold it."""
+    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
 _States = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]
@@ -249,13 +301,8 @@ class _Scoring:
         threads: int,
     ) -> None:
         self.trace, self.detector, self.threads = trace, detector, threads
-        given = np.array(detector.thresholds if thresholds is None else thresholds, dtype=np.float64)
-        if given.ndim != 1 or not len(given) or np.isnan(given).any():
-            raise ValueError(f"thresholds must be one or more numbers, got {thresholds!r}")
-        self.thresholds = given
-        self.transit = float(transit)
-        if not 0 <= self.transit <= LONGEST_SECONDS:
-            raise ValueError(f"transit must be 0 or more seconds, got {transit!r} (and at most {LONGEST_SECONDS:.0f})")
+        self.thresholds = _checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+        self.transit = seconds("transit", transit)
         self.chain = Chain(trace, detector.compiled)
         whole = slice(None)
         accepted = whole if self.chain.accepted is None else self.chain.accepted
@@ -280,6 +327,11 @@ class _Scoring:
                 f"and observation starts at number {first}"
             )
         self.arrivals = arrivals
+        observed = int(arrivals[-1]) - int(arrivals[self.low])
+        if self.state is not None:  # else the clock never went back
+            observed = _exact_sum(self._interval(self.low, self.high))
+        if observed >= engine.INSTANT_LIMIT:
+            raise TraceError(f"{observed / NS:g} s of observation are too long to be scored: 2**62 ns, 146 years")
         self.sent = None if trace.sent is None else trace.sent[accepted]
         self.sequence = None if trace.sequence is None else trace.sequence[accepted]
         self.epoch = None if trace.epoch is None else trace.epoch[accepted]
@@ -326,7 +378,7 @@ class _Scoring:
         previous = self._lateness(low - 1, int(self._interval(low - 1, low)[0])) if low else math.nan
         # Pieces after the first are of a trace whose clock never went back.
         elapsed = 0 if low == self.low else int(self.arrivals[low] - self.arrivals[self.low])
-        tally, compiled = _Tally(self.z, elapsed, previous), self.detector.compiled
+        tally, compiled = _Tally(self.z, low, elapsed, previous), self.detector.compiled
         if self.held is None or self.state is None:
             bad, too_long = tally.engine.add_chain(compiled, self.chain.instants, low, high)
             self.chain.check(-1 if too_long else bad)
@@ -334,7 +386,6 @@ class _Scoring:
             bad = tally.engine.add(compiled, *self.held, self.state[low:high], self._interval(low, high))
         if bad >= 0:
             raise TraceError(f"interval {bad} of the heartbeats that count is too long to be scored: 208 days")
-        tally.engine.finish()
         return tally
 
     def _known(self) -> slice | NDArray[np.bool_]:
@@ -349,9 +400,7 @@ class _Scoring:
         """Time from sending to arrival, summed over the heartbeats that scored intervals with a level follow, ns."""
         if self.sent is None:
             return round(self.transit * NS) * len(self.arrivals[self._known()])
-        under_way = (self.arrivals - self.sent)[self._known()]
-        # In two halves: a sum of int64 could outgrow it.
-        return (int((under_way >> 32).sum()) << 32) + int((under_way & 0xFFFFFFFF).sum())
+        return _exact_sum((self.arrivals - self.sent)[self._known()])
 
     def lost(self) -> int:
         """Sequence numbers missing in the scored intervals; none across a restart."""
@@ -360,7 +409,7 @@ class _Scoring:
         steps = np.diff(self.sequence[self.low : self.high + 1].view(np.uint64)) - np.uint64(1)
         if self.epoch is not None:
             steps = steps[np.diff(self.epoch[self.low : self.high + 1]) == 0]
-        return int(steps.sum())
+        return _exact_sum(steps)
 
     # ---- what becomes of it ----
 
@@ -370,16 +419,16 @@ class _Scoring:
             points = []
             for threshold in self.thresholds.tolist():
                 self.held, self.z = self._moved(self.replay, threshold), np.zeros(1)
-                points += self._points(quantiles)
+                points += self._points(quantiles, [threshold])
             return Curve(self.detector, self.thresholds, points)
         z = [self.detector.compiled.inverse(threshold) for threshold in self.thresholds]
         self.z, where = np.unique(z, return_inverse=True)
-        points = self._points(quantiles)
+        points = self._points(quantiles, self.z.tolist())
         return Curve(self.detector, self.thresholds, [points[k] for k in where])
 
     def _moved(self, replay: Replay, threshold: float) -> _States:
         """States whose location is the deadline, so that the threshold is 0: for laws whose z depends on n."""
-        samples, unit = replay.samples, UNIT // NS
+        samples, unit = replay.samples, FIXED_UNITS
         pause = self.detector.compiled.parameters["pause"]
         return (
             np.where(samples >= 0, unit, samples).astype(np.int32),
@@ -387,16 +436,12 @@ class _Scoring:
             np.full(len(samples), float(unit)),
         )
 
-    def _points(self, quantiles: bool) -> list[QoS]:
-        """The QoS at each z."""
+    def _points(self, quantiles: bool, asked: list[float]) -> list[QoS]:
+        """The QoS at each z; `asked` tells which thresholds are the same."""
         tallies = on_threads(self._tally, self._pieces(), self.threads)
-        points = _added_up(self, tallies)
-        if quantiles:
-            points = [
-                dataclasses.replace(point, detection_time_p99=p99, detection_time_max=longest)
-                for point, (p99, longest) in zip(points, self._order_statistics(), strict=True)
-            ]
-        return points
+        sums = _added_up(self, tallies, asked)
+        ranks = self._order_statistics() if quantiles else [(math.nan, math.nan)] * len(sums)
+        return [_as_qos(point, *rank) for point, rank in zip(sums, ranks, strict=True)]
 
     def _order_statistics(self) -> list[tuple[float, float]]:
         """detection_time_p99 and detection_time_max at each z."""
@@ -409,11 +454,15 @@ class _Scoring:
         location, scale = location[:-1][known], scale[:-1][known]
         under_way = np.full(len(location), self.transit * UNIT)
         if self.sent is not None:
-            under_way = (self.arrivals - self.sent)[self.low : self.high][known] * 256.0
+            under_way = (self.arrivals - self.sent)[self.low : self.high][known] * float(FIXED_UNITS)
+        # z * scale may outgrow a double where the seconds do not: a power of two makes room, and rounds nothing.
+        room = 2.0**-64
+        least, step = location * room, scale * room
         found = []
         for z in self.z:
-            wait = np.maximum(location + z * scale, 0) if math.isfinite(z) else np.full(len(location), max(z, 0.0))
-            times = np.sort(wait + under_way) / UNIT
+            wait = np.maximum(least + z * step, 0) if math.isfinite(z) else np.full(len(least), max(z, 0.0))
+            with np.errstate(over="ignore"):  # to infinity, as the mean
+                times = np.sort(wait + under_way * room) / UNIT / room
             n = len(times)
             found.append((float(times[math.ceil(0.99 * n) - 1]), float(times[-1])) if n else (math.nan, math.nan))
         return found
@@ -426,19 +475,20 @@ class _Scoring:
 class _Tally:
     """One thread's share of the pass: neighbouring intervals."""
 
-    def __init__(self, z: NDArray[np.float64], elapsed: int, previous: float) -> None:
+    def __init__(self, z: NDArray[np.float64], number: int, elapsed: int, previous: float) -> None:
         self.late = np.zeros((len(z) + 1, LATE["columns"]), np.int64)
         self.early = np.zeros((len(z) + 1, EARLY["columns"]), np.int64)
         self.resumed = np.zeros((len(z), RESUMED["columns"]), np.int64)
         self.whole = np.zeros(TOTAL["columns"], np.int64)
         for table, names in ((self.late, LATE), (self.resumed, RESUMED)):
             table[:, names["first"]] = table[:, names["last"]] = -1
+        self.resumed[:, RESUMED["lead"]] = -1
         cells = np.zeros(CELLS, np.int32)
-        self.engine = engine.Tally(z, self.late, self.early, self.resumed, self.whole, cells, elapsed, previous)
+        self.engine = engine.Tally(z, self.late, self.early, self.resumed, self.whole, cells, number, elapsed, previous)
 
 
 Start = tuple[int, ...]
-"""Where a suspicion begins: observed time before its interval [ns], location and scale [2^-8 ns]."""
+"""Where a suspicion begins: its interval's number, observed time before that [ns], location and scale [2^-8 ns]."""
 
 
 def _column(tables: list[NDArray[np.int64]], column: int) -> list[int]:
@@ -456,23 +506,25 @@ def _wide_column(tables: list[NDArray[np.int64]], column: int) -> list[int]:
 
 
 def _leads(tallies: list[_Tally]) -> list[int]:
-    """Until when a suspicion from before the observation goes on: past a thread's share if it fills it."""
-    lead = tallies[0].resumed[:, RESUMED["lead"]]
-    for before, tally in itertools.pairwise(tallies):
-        lead = np.where(lead == before.engine.elapsed, tally.resumed[:, RESUMED["lead"]], lead)
-    return lead.tolist()  # type: ignore[no-any-return]
+    """Until when a suspicion from before the observation goes on, maybe past a thread's share; -1: to the end."""
+    lead = np.full(len(tallies[0].resumed), -1)
+    for tally in tallies:
+        lead = np.where(lead < 0, tally.resumed[:, RESUMED["lead"]], lead)
+    return lead.tolist()
 
 
 def _starts(tables: list[NDArray[np.int64]], column: int) -> list[list[Start]]:
     """For each row the starts that the threads noted there."""
-    rows = np.stack([table[:, column : column + 3] for table in tables], axis=1).tolist()
+    rows = np.stack([table[:, column : column + STARTS] for table in tables], axis=1).tolist()
     return [[tuple(start) for start in row if start[0] >= 0] for row in rows]
 
 
-@dataclass
-class _Trace:
+@dataclass(frozen=True)
+class _Whole:
     """What holds at every threshold. Locations and scales in 2^-8 ns, summed over the intervals with a level."""
 
+    start: int  # arrivals that the scored intervals lie between, ns
+    end: int
     intervals: int
     known: int
     observed: int  # ns
@@ -480,8 +532,14 @@ class _Trace:
     scale: int
     lost: int
     under_way: int  # ns, summed
-    period: float  # s
+    period: float | None  # nominal, s
     still_late: float  # the lateness that is exceeded by a suspicion which is open at the end
+
+    def then(self, later: _Whole) -> _Whole:
+        """Both together."""
+        added = ("intervals", "known", "observed", "location", "scale", "lost", "under_way")
+        sums = {name: getattr(self, name) + getattr(later, name) for name in added}
+        return dataclasses.replace(later, start=self.start, **sums)
 
 
 @dataclass
@@ -498,22 +556,66 @@ class _Late:
     first: Start | None = None
     last: Start | None = None
 
+    def then(self, later: _Late, intervals: int, observed: int) -> _Late:
+        """Both together; so many intervals and so long were observed before the later one."""
 
-def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
-    """The QoS at each z. A row of a tally counts at every threshold that it passed, so sums run from the top down."""
+        def moved(start: Start | None) -> Start | None:
+            return start and (start[0] + intervals, start[1] + observed, *start[2:])
+
+        added = ("count", "excess", "scale", "early_location", "early_scale", "touching")
+        return _Late(
+            **{name: getattr(self, name) + getattr(later, name) for name in added},
+            until=later.until + observed if later.count else self.until,
+            first=self.first or moved(later.first),
+            last=moved(later.last) or self.last,
+        )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """All that makes a QoS."""
+
+    detector: Detector
+    asked: float  # what tells one threshold from another
+    z: float
+    whole: _Whole
+    late: _Late
+    lead: int  # observed time until which a suspicion from before the observation goes on, ns; -1: beyond its end
+
+    def then(self, later: _Sums) -> _Sums:
+        """Of two neighbouring pieces together. A suspicion across the seam is none that begins in the later one."""
+        if (self.detector, self.asked) != (later.detector, later.asked):
+            raise ValueError("only pieces with the same detector and threshold can be added")
+        if (self.whole.end, self.whole.period) != (later.whole.start, later.whole.period):
+            raise ValueError(
+                "only neighbouring pieces of one trace can be added: the first ends at the arrival "
+                f"{self.whole.end}, the second starts at {later.whole.start}"
+            )
+        lead = self.lead
+        if lead < 0:
+            lead = later.lead if later.lead < 0 else self.whole.observed + later.lead
+        late = self.late.then(later.late, self.whole.intervals, self.whole.observed)
+        return dataclasses.replace(later, whole=self.whole.then(later.whole), late=late, lead=lead)
+
+
+def _added_up(scoring: _Scoring, tallies: list[_Tally], asked: list[float]) -> list[_Sums]:
+    """What makes the QoS at each z.
+
+    A row of a tally counts at every threshold that it passed, so sums run from the top down.
+    """
     late, early, resumed = ([getattr(tally, name) for tally in tallies] for name in ("late", "early", "resumed"))
     whole = [tally.whole[np.newaxis] for tally in tallies]
-    known, observed = _column(whole, TOTAL["known"])[0], _wide_column(whole, TOTAL["observed"])[0]
-    intervals, lost = _column(whole, TOTAL["intervals"])[0], scoring.lost()
-    trace = _Trace(
-        intervals=intervals,
-        known=known,
-        observed=observed,
+    same = _Whole(
+        start=int(scoring.arrivals[scoring.low]),
+        end=int(scoring.arrivals[scoring.high]),
+        intervals=_column(whole, TOTAL["intervals"])[0],
+        known=_column(whole, TOTAL["known"])[0],
+        observed=_wide_column(whole, TOTAL["observed"])[0],
         location=_wide_column(whole, TOTAL["location"])[0],
         scale=_wide_column(whole, TOTAL["scale"])[0],
-        lost=lost,
+        lost=scoring.lost(),
         under_way=scoring.under_way(),
-        period=scoring.trace.period or observed / NS / (intervals + lost),
+        period=scoring.trace.period,
         still_late=scoring.still_late(tallies[-1].engine.previous),
     )
     rows = zip(
@@ -530,13 +632,14 @@ def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
     )
     thresholds = zip(
         scoring.z.tolist(),
+        asked,
         _leads(tallies),
         _starts(resumed, RESUMED["first"]),
         _starts(resumed, RESUMED["last"]),
         strict=True,
     )
     points, sums = [], _Late()
-    for row, (z, lead, first, last) in zip(list(rows)[:0:-1], list(thresholds)[::-1], strict=True):
+    for row, (z, threshold, lead, first, last) in zip(list(rows)[:0:-1], list(thresholds)[::-1], strict=True):
         sums.count += row[0]
         sums.excess += row[1]
         sums.scale += row[2]
@@ -551,35 +654,39 @@ def _added_up(scoring: _Scoring, tallies: list[_Tally]) -> list[QoS]:
             first=min([*first, *filter(None, [sums.first])], default=None),
             last=max([*last, *filter(None, [sums.last])], default=None),
         )
-        points.append(_point(z, trace, here, lead))
+        points.append(_Sums(scoring.detector, threshold, z, same, here, lead))
     return points[::-1]
 
 
-def _point(z: float, trace: _Trace, late: _Late, lead: int) -> QoS:
+def _as_qos(sums: _Sums, p99: float = math.nan, longest: float = math.nan) -> QoS:
     """The QoS at one z, in exact integers until the last division.
 
     z is the fraction top / bottom; times below are integers in units of 2^-8 ns / bottom.
     """
+    z, whole, late = sums.z, sums.whole, sums.late
+    lead = sums.lead if sums.lead >= 0 else whole.observed
+    period = whole.period or whole.observed / NS / (whole.intervals + whole.lost)
     top, bottom = z.as_integer_ratio() if math.isfinite(z) else (0, 1)
     second = UNIT * bottom
-    observed = trace.observed * 256 * bottom
+    observed = whole.observed * FIXED_UNITS * bottom
 
     def begun(start: Start) -> int:
-        wait = start[1] * bottom + start[2] * top if math.isfinite(z) else 0
-        return start[0] * 256 * bottom + max(0, wait)
+        _, since, location, scale = start
+        wait = location * bottom + scale * top if math.isfinite(z) else 0
+        return since * FIXED_UNITS * bottom + max(0, wait)
 
     mistakes = late.count - late.touching
     suspicion = (late.excess + late.early_location) * bottom + (late.early_scale - late.scale) * top
     suspicion = max(suspicion, 0)  # rounding L and S may leave less than nothing of a suspicion of no length
-    is_open = mistakes > 0 and trace.still_late > z
+    is_open = mistakes > 0 and whole.still_late > z
     closed = mistakes - is_open
-    last_one = late.until * 256 * bottom - begun(late.last) if late.last else 0
+    last_one = late.until * FIXED_UNITS * bottom - begun(late.last) if late.last else 0
 
-    reaction = (trace.location - late.early_location) * bottom + (trace.scale - late.early_scale) * top
+    reaction = (whole.location - late.early_location) * bottom + (whole.scale - late.early_scale) * top
     detection_time = math.nan
-    if trace.known:
+    if whole.known:
         try:
-            detection_time = (reaction + trace.under_way * 256 * bottom) / (trace.known * second)
+            detection_time = (reaction + whole.under_way * FIXED_UNITS * bottom) / (whole.known * second)
         except OverflowError:  # a threshold so high that no double holds the wait
             detection_time = math.inf
         if z == math.inf:
@@ -587,25 +694,27 @@ def _point(z: float, trace: _Trace, late: _Late, lead: int) -> QoS:
     recurrence = good = math.nan
     if mistakes > 1 and late.first and late.last:
         apart = begun(late.last) - begun(late.first)
-        between = suspicion - last_one - lead * 256 * bottom  # mistakes but the last
+        between = suspicion - last_one - lead * FIXED_UNITS * bottom  # mistakes but the last
         recurrence, good = apart / ((mistakes - 1) * second), (apart - between) / ((mistakes - 1) * second)
-    seconds = trace.observed / NS
-    return QoS(
+    duration = whole.observed / NS
+    found = QoS(
         detection_time=detection_time,
-        detection_time_uniform=detection_time - trace.period / 2,
-        detection_time_p99=math.nan,
-        detection_time_max=math.nan,
+        detection_time_uniform=detection_time - period / 2,
+        detection_time_p99=p99,
+        detection_time_max=longest,
         mistakes=mistakes,
-        mistake_rate=mistakes / seconds if seconds else math.nan,
-        mistake_rate_upper=_most_mistakes(mistakes) / seconds if seconds else math.nan,
+        mistake_rate=mistakes / duration if duration else math.nan,
+        mistake_rate_upper=_most_mistakes(mistakes) / duration if duration else math.nan,
         mistake_duration=(suspicion - last_one * is_open) / (closed * second) if closed else math.nan,
         mistake_recurrence=recurrence,
         good_period=good,
         query_accuracy=(observed - suspicion) / observed if observed else math.nan,
-        observed=seconds,
-        heartbeats=trace.intervals,
-        lost=trace.lost,
+        observed=duration,
+        heartbeats=whole.intervals,
+        lost=whole.lost,
     )
+    object.__setattr__(found, "_sums", sums)  # frozen, and no field: neither shown nor compared
+    return found
 
 
 def _most_mistakes(mistakes: int) -> float:

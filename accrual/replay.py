@@ -9,16 +9,16 @@ import itertools
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from accrual.core import engine
-from accrual.detectors import Detector
+from accrual.detectors import Detector, as_detector
 from accrual.traces.trace import Trace, TraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -28,6 +28,8 @@ __all__ = ["Chain", "Mistakes", "Replay", "levels", "replay"]
 
 NEVER: int = engine.NEVER
 """The deadline that never comes: int64's maximum."""
+
+SHOWN = 100  # mistakes in a notebook's table
 
 
 class Chain:
@@ -90,15 +92,20 @@ class Chain:
         `work` gives the index of an interval that the sums cannot hold, or -1. A piece repeats the last window of the
         one before it to open its own, so it should be longer than that.
         """
-        pieces: list[tuple[int, ...]] = []
+        length = len(self.instants)
+        size = max(-(-length // threads), 4 * self.window, 50_000) if threads > 1 else max(length, 1)
+        tasks: list[list[tuple[int, int, int]]] = []  # of about `size` each: handing over costs
+        room = 0
         for start, end in self.stretches():
-            size = end - start
-            if threads > 1 and not self.sequential:
-                size = max(-(-size // threads), 4 * self.window, 50_000)
-            cuts = [*range(start, end, size), end] if end > start else [start, end]
-            pieces += [(start, low, high) for low, high in itertools.pairwise(cuts)]
-        refused = on_threads(work, pieces, threads)
-        self.check(min((index for index in refused if index >= 0), default=-1))
+            cuts = [start, end] if self.sequential or end == start else [*range(start, end, size), end]
+            for low, high in itertools.pairwise(cuts):
+                if room <= 0:
+                    tasks.append([])
+                    room = size
+                tasks[-1].append((start, low, high))
+                room -= high - low + 1
+        refused = on_threads(lambda *pieces: [work(*piece) for piece in pieces], tasks, threads)
+        self.check(min((index for task in refused for index in task if index >= 0), default=-1))
 
     def check(self, refused: int) -> None:
         """Raise TraceError if the core refused an interval, by its index."""
@@ -106,11 +113,11 @@ class Chain:
             seconds = (int(self.instants[refused + 1]) - int(self.instants[refused])) / 1e9
             raise TraceError(
                 f"interval {refused} of the heartbeats that count, {seconds:g} s, would make the window's exact sums "
-                "outgrow 128 bits"
+                "outgrow their bits: 62 for the intervals (146 years), 128 for n times their squares"
             )
 
 
-def on_threads(work: Callable[..., Result], pieces: list[tuple[int, ...]], threads: int) -> list[Result]:
+def on_threads(work: Callable[..., Result], pieces: Sequence[Sequence[Any]], threads: int) -> list[Result]:
     """``work(*piece)`` for each piece, in order; on threads, for the core lets go of the interpreter's lock."""
     if threads == 1 or len(pieces) == 1:
         return [work(*piece) for piece in pieces]
@@ -127,16 +134,9 @@ def as_trace(trace_or_arrivals: Trace | ArrayLike) -> Trace:
 
 def as_threads(threads: int) -> int:
     """Check a number of threads."""
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= 1024:
         raise ValueError(f"threads must be a whole number from 1 to 1024, got {threads!r}")
-    return threads
-
-
-def as_detector(detector: Detector) -> Detector:
-    """Check that a detector is one."""
-    if not isinstance(detector, Detector):
-        raise TypeError(f"detector must be one of accrual's (accrual.PhiNormal(), ...), got {detector!r}")
-    return detector
+    return int(threads)
 
 
 def levels(
@@ -168,7 +168,7 @@ def levels(
     ValueError
         If the arrivals are not exact int64 instants within 146 years of zero.
     TraceError
-        If intervals are so long that a window's exact sums would outgrow 128 bits.
+        If intervals are so long that a window's exact sums would outgrow their bits.
 
     Examples
     --------
@@ -188,6 +188,8 @@ def levels(
         and out.flags.writeable
     ):
         raise ValueError(f"out must be a writeable, contiguous float64 array of shape ({len(trace)},)")
+    elif np.may_share_memory(out, trace.arrivals):
+        raise ValueError("out must not share memory with the arrivals, which are read while it is written")
     chain = Chain(trace, compiled)
     if chain.state is not None or compiled.sample:
         return Replay(trace, detector, threads, chain)._levels(out)
@@ -206,8 +208,9 @@ class Mistakes:
     Attributes
     ----------
     start, end : int64 array [ns]
-        `start` is a deadline, rounded up to the ns, so it may equal `end`. A suspicion still open when the trace
-        ends has `end` = ``accrual.replay.NEVER``.
+        `start` is a deadline, rounded up to the ns, so it may equal `end`; and on a clock that went back during the
+        suspicion it may be later than `end`. A suspicion still open when the trace ends has `end` =
+        ``accrual.NEVER``.
     """
 
     start: NDArray[np.int64]
@@ -226,8 +229,17 @@ class Mistakes:
 
         return pd.DataFrame({"start": self.start, "end": self.end})
 
+    def _repr_html_(self) -> str:
+        shown = list(zip(self.start.tolist(), self.end.tolist(), strict=True))[:SHOWN]
+        rows = "".join(
+            f"<tr><td>{start}</td><td>{'still open' if end == NEVER else end}</td></tr>" for start, end in shown
+        )
+        more = f", the first {SHOWN}" if len(self) > SHOWN else ""
+        caption = f"{len(self):,} mistake{'' if len(self) == 1 else 's'}{more}"
+        return f"<table><caption>{caption}</caption><tr><th>start [ns]</th><th>end [ns]</th></tr>{rows}</table>"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Replay:
     """A detector's whole story over a trace; made by :func:`replay`.
 
@@ -336,12 +348,41 @@ class Replay:
         on_threads(work, self._pieces(len(counts)), self.threads)
         return wait
 
+    def counts(self) -> dict[str, int]:
+        """What became of the heartbeats."""
+        chain, n = self.chain, len(self.trace)
+        return {
+            "heartbeats": n,
+            "accepted": n - chain.ignored,
+            "ignored": chain.ignored,
+            "clock_steps": chain.clock_steps,
+            "restarts": chain.restarts,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The detector as the command line writes it, what became of the heartbeats, arrivals and levels as lists."""
+        levels = [None if math.isnan(level) else level for level in self.levels.tolist()]
+        return {
+            "detector": str(self.detector),
+            **self.counts(),
+            "arrivals": self.trace.arrivals.tolist(),
+            "levels": levels,
+        }
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts().items())
+        return f"Replay({self.detector}: {counts})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{name.replace('_', ' ')}</th><td>{count:,}</td></tr>" for name, count in self.counts().items()
+        )
+        return f"<table><caption>{self.detector}</caption>{rows}</table>"
+
     def reached(self, threshold: float) -> NDArray[np.float64]:
         """For each instant of the chain: the lateness at which the level reaches the threshold; NaN where unknown."""
-        if math.isnan(threshold):
-            raise ValueError("threshold must be a number, got nan")
         z = np.empty(len(self.samples))
-        engine.reached(self.detector.compiled, self.samples, threshold, z)
+        engine.reached(self.detector.compiled, self.samples, engine.as_threshold(threshold), z)
         return z
 
     def waits(self, threshold: float) -> NDArray[np.int64]:
@@ -349,14 +390,15 @@ class Replay:
 
         0 where unknown; 208 days, which outlast every interval that is scored, where it is as long or longer.
         """
-        longest, unit = engine.SCORED_LIMIT * 256 - 1, 256
+        longest, unit = engine.SCORED_LIMIT * engine.FIXED_UNITS - 1, engine.FIXED_UNITS
         known = self.samples >= 0
         if self.detector.compiled.sample:
             counts = self.reached(threshold)
             wait = np.where(counts <= 0, -longest, np.minimum(self._outlive(counts, 8), longest))
             return np.where(known, wait, 0)
         pause, n = self.detector.compiled.parameters["pause"], np.where(known, self.samples, 1)
-        wait = np.rint((self.total / n + self.reached(threshold) * (self.denominators / n) + pause) * unit)
+        with np.errstate(over="ignore"):
+            wait = np.rint((self.total / n + self.reached(threshold) * (self.denominators / n) + pause) * unit)
         # Cut again as an integer: the double next to the limit is too large.
         wait = np.where(known, np.clip(wait, -longest, longest), 0).astype(np.int64)
         return np.clip(wait, -longest, longest)
@@ -364,7 +406,7 @@ class Replay:
     def deadlines(self, threshold: float) -> NDArray[np.int64]:
         """After each heartbeat: the first ns at which the level reaches the threshold if none follows.
 
-        ``accrual.replay.NEVER`` where there is none or the level is unknown. int64, shape (n,) [ns].
+        ``accrual.NEVER`` where there is none or the level is unknown. int64, shape (n,) [ns].
         """
         compiled, z = self.detector.compiled, self.reached(threshold)
         if compiled.sample:

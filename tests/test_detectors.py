@@ -61,6 +61,8 @@ def test_windows_of_other_integer_types(window):
 
 def test_min_samples_lies_within_the_window():
     assert ac.PhiNormal(window=1, min_samples=1).memory == 1
+    with pytest.raises(ValueError, match="min_samples must be 1 to 1, got 2, the default: give min_samples=1"):
+        ac.PhiNormal(window=1)
     with pytest.raises(ValueError, match="min_samples must be a whole number from 1 to 3, got 4"):
         ac.PhiNormal(window=3, min_samples=4)
 

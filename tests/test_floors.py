@@ -11,9 +11,8 @@ PACKAGE = Path(accrual.__file__).parent
 FLOORS = [
     ["core", "_version"],
     ["detectors"],
-    ["presets", "traces"],
+    ["presets", "monitor", "aio", "traces"],
     ["replay"],
-    ["monitor", "aio"],
     ["qos"],
     ["study"],
     ["isolation", "recovery"],

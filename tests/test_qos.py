@@ -1,7 +1,12 @@
 """Quality of service against the letter of semantics.md, polling, and closed forms."""
 
+import copy
+import functools
 import json
 import math
+import operator
+import pickle
+from fractions import Fraction
 
 import numpy as np
 import oracle
@@ -234,6 +239,108 @@ def test_the_pass_through_blocks_is_the_one_through_states(detector):
         assert fields(ac.qos(general, detector, threshold, skip=300)) == fields(point)
 
 
+def test_threads_where_instants_are_equal():
+    """Below z = 0 a peer is suspected as soon as heard: suspicions go on over places where no time passes."""
+    intervals = np.concatenate([np.zeros(60_010, int), np.random.default_rng(1).integers(1, 2e7, 59_000)])
+    arrivals, detector = np.cumsum([0, *intervals]), ac.PhiNormal(window=3, min_samples=1, min_deviation=0.01)
+    for skip in (None, 59_999):
+        alone = ac.curve(arrivals, detector, [0.05, 0.2, 1], skip)
+        for threads in (2, 3):
+            assert ac.curve(arrivals, detector, [0.05, 0.2, 1], skip, threads=threads).to_dict() == alone.to_dict()
+
+
+@pytest.mark.parametrize("kind", ["clock steps", "duplicates", "epochs", "equal instants"])
+def test_threads_change_nothing_whatever_befell_the_trace(kind):
+    rng = np.random.default_rng(SEED)
+    intervals = rng.gamma(9, 11 * MS, 150_000).astype(np.int64)
+    sequence, epoch = np.arange(len(intervals)), np.zeros(len(intervals), int)
+    befallen = rng.random(len(intervals)) < 0.001
+    if kind == "clock steps":
+        intervals[befallen] -= 10**9
+    elif kind == "duplicates":
+        sequence[befallen] -= 3
+    elif kind == "epochs":
+        epoch = np.cumsum(befallen)
+    else:
+        intervals[befallen | (rng.random(len(intervals)) < 0.2)] = 0
+    trace = ac.Trace(np.cumsum(intervals), sequence=sequence, epoch=epoch)
+    for detector in (ac.PhiNormal(window=100), ac.PhiLogistic(window=50, first_interval=0.1)):
+        alone = ac.curve(trace, detector, [0.05, 0.5, 3], quantiles=True).to_dict()
+        levels = ac.levels(trace, detector)
+        for threads in (2, 3):
+            assert ac.curve(trace, detector, [0.05, 0.5, 3], quantiles=True, threads=threads).to_dict() == alone
+            np.testing.assert_array_equal(ac.levels(trace, detector, threads=threads), levels)
+
+
+ADDITIVE = [name for name in ac.QoS.__dataclass_fields__ if name not in ("detection_time_p99", "detection_time_max")]
+
+
+def assert_adds_up(whole, pieces):
+    total = functools.reduce(operator.add, pieces)
+    np.testing.assert_equal(*({name: getattr(qos, name) for name in ADDITIVE} for qos in (total, whole)))
+    assert math.isnan(total.detection_time_p99)
+    assert math.isnan(total.detection_time_max)
+
+
+@given(any_trace, detectors, st.sampled_from([0.0, 0.05, 0.17, 0.7321, 2.718, 7.77, math.inf]), st.data())
+def test_neighbouring_pieces_add_up_to_the_whole(trace, detector, threshold, data):
+    """Bit for bit, wherever the seams lie: inside suspicions, at clock steps, restarts and ignored heartbeats."""
+    skips = sorted(data.draw(st.sets(st.integers(0, len(trace) - 2), min_size=2, max_size=4)))
+    ends = [*skips[1:], len(trace) - 1]
+    try:
+        pieces = [ac.qos(trace[: end + 1], detector, threshold, skip) for skip, end in zip(skips, ends, strict=True)]
+    except ac.TraceError:  # a piece without an accepted heartbeat
+        return
+    assert_adds_up(ac.qos(trace, detector, threshold, skips[0]), pieces)
+
+
+def test_pieces_of_a_long_trace_add_up_at_every_threshold():
+    rng = np.random.default_rng(SEED)
+    intervals = rng.gamma(9, 11 * MS, 30_000).astype(np.int64)
+    intervals[rng.random(len(intervals)) < 0.2] = 0
+    trace = ac.Trace(np.cumsum(intervals), period=0.1)
+    detector, thresholds = ac.PhiNormal(window=100), [0.0, 0.05, 0.2, 0.5, 3, 8]
+    first = ac.curve(trace[:12_346], detector, thresholds)
+    second = ac.curve(trace, detector, thresholds, skip=12_345, threads=2)
+    for whole, *pieces in zip(ac.curve(trace, detector, thresholds), first, second, strict=True):
+        assert_adds_up(whole, pieces)
+        assert_adds_up(whole, [pickle.loads(pickle.dumps(pieces[0])), copy.copy(pieces[1])])
+
+
+def test_what_cannot_be_added():
+    arrivals, detector = np.cumsum([0, 100, 100, 250, 100, 250, 100]) * MS, ac.FixedTimeout(period=0.1)
+    first, second = ac.qos(arrivals[:4], detector, 2), ac.qos(arrivals, detector, 2, skip=3)
+    assert (first + second).mistakes == 2
+    with pytest.raises(
+        ValueError, match=r"neighbouring pieces .* ends at the arrival 900000000, the second starts at 0"
+    ):
+        second + first
+    for other in (ac.qos(arrivals, detector, 3, skip=3), ac.qos(arrivals, ac.FixedTimeout(period=0.2), 2, skip=3)):
+        with pytest.raises(ValueError, match="same detector and threshold"):
+            first + other
+    with pytest.raises(ValueError, match="only what qos, curve and additions"):
+        first + ac.QoS(**first.to_dict())
+    with pytest.raises(TypeError):
+        first + 1
+
+
+def test_suspicions_that_begin_at_one_observed_time_keep_their_order():
+    """As those of two intervals do, one of them of length 0: the observed time does not tell which came first."""
+    arrivals = np.cumsum([0, 1000, 10, 10, 0, 1000, 10, 10, 10, 1000]) * MS
+    detector = ac.PhiNormal(window=3, min_samples=3)
+    alone = ac.qos(arrivals, detector, 0.075)
+    expected = float(oracle.qos(ac.Trace(arrivals), detector, 0.075).mistake_recurrence)
+    assert alone.mistake_recurrence == pytest.approx(expected, rel=1e-9)
+    assert fields(ac.curve(arrivals, detector, [0.075, 3.0], quantiles=True)[0]) == fields(alone)
+
+
+def test_lost_heartbeats_are_counted_beyond_64_bits():
+    """A sender whose numbers jump over all of 64 bits, twice."""
+    ends = [-(2**63), 2**63 - 1]
+    trace = ac.Trace(np.arange(6) * MS, sequence=[0, 1, *ends, *ends], epoch=[0, 0, 1, 1, 2, 2])
+    assert ac.qos(trace, ac.FixedTimeout(period=1), 3).lost == 2 * (2**64 - 2)
+
+
 def test_detection_time_counts_from_sending_or_adds_the_transit():
     arrivals = np.arange(10) * 100 * MS
     detector = ac.FixedTimeout(period=0.1)
@@ -259,6 +366,9 @@ def test_forms_of_a_result():
     assert curve.to_pandas().mistakes.tolist() == [0, 1]
     assert curve[1].mistakes == 1
     assert len(curve) == 2
+    assert repr(curve) == (
+        "Curve(fixed-timeout:period=0.1, 2 thresholds: k 2 to 3, detection_time 0.2 to 0.3 s, mistakes 1 to 0)"
+    )
     assert "mistake_rate" in dir(curve)
     assert "<td>2</td>" in curve._repr_html_()
     assert "mistake_rate" in curve[0]._repr_html_()
@@ -286,15 +396,52 @@ def test_skip_beyond_the_end():
         ac.qos(np.arange(9), ac.PhiNormal(), 8, skip=9)
 
 
-@pytest.mark.parametrize("thresholds", [[], [1, math.nan], [[1, 2]], math.nan])
+COMPLEX = np.array([1j])
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        [],
+        [1, math.nan],
+        [[1, 2]],
+        math.nan,
+        ["x"],
+        ["3"],
+        "abc",
+        [None],
+        [True],
+        [1j],
+        COMPLEX,
+        [[1], [1, 2]],
+        [10**400],
+    ],
+    ids=str,
+)
 def test_thresholds_that_are_none(thresholds):
     with pytest.raises(ValueError, match="thresholds must be one or more numbers, got "):
         ac.curve(np.arange(9), ac.PhiNormal(), thresholds)
 
 
-@pytest.mark.parametrize("transit", [-0.1, math.nan, math.inf, 1e300])
+@pytest.mark.parametrize("threshold", ["x", "3", 1j, None, True, [1]])
+def test_a_threshold_of_the_wrong_kind_is_named(threshold):
+    for ask in (ac.qos, lambda *arguments: ac.replay(*arguments[:2]).deadlines(threshold)):
+        with pytest.raises(TypeError, match="threshold must be a number, got "):
+            ask(np.arange(9), ac.PhiNormal(), threshold)
+    with pytest.raises(ValueError, match="threshold must be a number, got nan"):
+        ac.qos(np.arange(9), ac.PhiNormal(), math.nan)
+
+
+@pytest.mark.parametrize(
+    "thresholds", [[3, 2], np.array([3, 2], np.int8), (np.float32(3), 2), [Fraction(3), Fraction(2)]]
+)
+def test_thresholds_of_any_real_kind(thresholds):
+    assert ac.curve(np.arange(9) * MS, ac.PhiNormal(), thresholds).thresholds.tolist() == [3.0, 2.0]
+
+
+@pytest.mark.parametrize("transit", [-0.1, math.nan, math.inf, 1e300, "abc", "1", None, 1j, True])
 def test_transits_that_are_none(transit):
-    with pytest.raises(ValueError, match="transit must be 0 or more seconds, got "):
+    with pytest.raises(ValueError, match="transit must be 0 to 9007199 seconds, got "):
         ac.qos(np.arange(9), ac.PhiNormal(), 8, transit=transit)
 
 
@@ -304,12 +451,34 @@ def test_intervals_too_long_to_score():
         ac.qos([0, 1, 2, year], ac.FixedTimeout(period=1), 8)
 
 
+def test_more_time_than_can_be_observed():
+    """A sender that restarts whenever the clock went back: the same years again and again, more than 64 bits hold."""
+    longest = 2**62 - 1
+    trace = ac.Trace([-longest, longest] * 3, epoch=range(6))
+    with pytest.raises(ac.TraceError, match=r"s of observation are too long to be scored: 2\*\*62 ns, 146 years"):
+        ac.qos(trace, ac.PhiNormal(window=2), 8, skip=0)
+    just = np.cumsum([0, *[2**54 - 1] * 255])
+    assert ac.qos(just, ac.FixedTimeout(period=1), 8).observed == 255 * (2**54 - 1) / 1e9
+    with pytest.raises(ac.TraceError, match="146 years"):
+        ac.qos(np.cumsum([-(2**61), *[2**54 - 1] * 257]), ac.FixedTimeout(period=1), 8)
+
+
 @pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2", 10**6])
 def test_threads_that_are_none(threads):
     with pytest.raises(ValueError, match="threads must be a whole number from 1 to 1024, got "):
         ac.curve(np.arange(9), ac.PhiNormal(), [1], threads=threads)
 
 
-def test_a_threshold_whose_wait_no_double_holds():
-    curve = ac.curve(np.arange(100) * 100 * MS, ac.FixedTimeout(period=100), [1e308])
-    assert curve.detection_time.tolist() == [math.inf]
+@pytest.mark.parametrize(
+    ("threshold", "period", "seconds"),
+    [(1e308, 100, math.inf), (-1e308, 100, 0.0), (1e300, 2, 2e300), (1.5e308, 1, 1.5e308), (1.5e308, 0.01, 1.5e306)],
+)
+def test_thresholds_whose_waits_strain_a_double(threshold, period, seconds):
+    found = ac.qos(np.arange(100) * 100 * MS, ac.FixedTimeout(period=period), threshold)
+    expected = pytest.approx(seconds, rel=1e-15)
+    assert (found.detection_time, found.detection_time_p99, found.detection_time_max) == (expected, expected, expected)
+
+
+def test_a_student_waits_208_days_at_most_where_it_is_scored():
+    found = ac.qos(np.arange(9) * 100 * MS, ac.PhiStudent(), 300)
+    assert found.detection_time == found.detection_time_max == pytest.approx(engine.SCORED_LIMIT / 1e9)

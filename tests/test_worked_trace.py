@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -172,3 +173,7 @@ def test_mistakes(case, trace):
     detector, worked = case
     mistakes = ac.replay(trace, detector).mistakes(worked["threshold"])
     assert len(mistakes.start) == len(mistakes.end) == worked["qos"]["mistakes"]
+    # A start is a deadline, so rounded up to the ns; all ends are arrivals, but for the one of an open suspicion.
+    starts, ends = ([Decimal(second) * 10**9 for second in worked["qos"][name]] for name in ("starts", "ends"))
+    assert mistakes.start.tolist() == [math.ceil(start) for start in starts]
+    assert mistakes.end.tolist() == [*ends[:-1], ac.NEVER if worked["qos"]["open"] else ends[-1]]

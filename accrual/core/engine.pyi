@@ -12,14 +12,18 @@ VERDICT: Final[dict[str, int]]
 ACCOUNT: Final[list[tuple[str, str]]]
 NEVER: Final[int]
 INSTANT_LIMIT: Final[int]
+FIXED_UNITS: Final[int]
+LARGEST_WINDOW: Final[int]
 SCORED_LIMIT: Final[int]
 LATE: Final[dict[str, int]]
 EARLY: Final[dict[str, int]]
 RESUMED: Final[dict[str, int]]
+STARTS: Final[int]
 TOTAL: Final[dict[str, int]]
 
 def tier(name: str | None = None) -> str: ...
 def as_instant(value: SupportsIndex, name: str) -> int: ...
+def as_threshold(value: SupportsFloat) -> float: ...
 
 @disjoint_base
 class Detector:
@@ -262,6 +266,7 @@ class Tally:
         resumed: NDArray[int64],
         whole: NDArray[int64],
         cells: NDArray[int32],
+        number: int,
         elapsed: int,
         previous: float,
     ) -> None: ...
@@ -269,7 +274,6 @@ class Tally:
     def previous(self) -> float: ...
     @property
     def elapsed(self) -> int: ...
-    def finish(self) -> None: ...
     def add(
         self,
         detector: Detector,

@@ -28,10 +28,12 @@ cdef extern from "window.h" nogil:
     const int BLOCK, TIER_BASE, TIER_V3, TIER_V4
     int accrual_tier
     int best_tier()
-    uint64_t window_enter(const int64_t *c, int64_t n, int64_t r, int64_t *e, int64_t *total, uint64_t *squares,
-                          int64_t count)
+    ctypedef struct block_bounds:
+        uint64_t bits, gain
+    block_bounds window_enter(const int64_t *c, int64_t n, int64_t r, int64_t *e, int64_t *total, uint64_t *squares,
+                              int64_t count)
     uint64_t running_sum(uint64_t *x, uint64_t start, int64_t count)
-    bint window_block_fits(u128 squares, uint64_t bits, int64_t count)
+    bint window_block_fits(u128 squares, block_bounds bounds, int64_t count)
     void window_read(const int64_t *e, const int64_t *total, const uint64_t *squares, double n, int64_t pause,
                      double widening, double floor_n, double *z, double *denominator, int64_t count)
     ctypedef struct fixed_sums:
@@ -49,6 +51,8 @@ ESTIMATORS = {"constant": CONSTANT, "window": WINDOW, "prediction": PREDICTION, 
               "expected": EXPECTED, "later": LATER, "margin": MARGIN, "tracked": TRACKED}
 NEVER = INT64_MAX
 INSTANT_LIMIT = SUM_LIMIT
+FIXED_UNITS = 1 << FIXED_BITS
+LARGEST_WINDOW = 1 << 24
 accrual_tier = best_tier()
 
 
@@ -68,7 +72,9 @@ def tier(name=None):
 # ---- a detector, compiled -------------------------------------------------------------------------------------------
 
 cdef class Detector:
-    """An estimator's parameters and a law. Immutable; checked by accrual.detectors, which makes it.
+    """An estimator's parameters and a law. Immutable; accrual.detectors makes it, and says what users may ask for.
+
+    Here is refused what the loops could not bear, with a ValueError.
 
     Parameters
     ----------
@@ -105,6 +111,7 @@ cdef class Detector:
                   double period=0, int64_t short_window=0, double beta=0, double phi=0, double gamma=0, double gain=0,
                   double clip=0, int64_t agree=0, double share=-1):
         cdef int64_t k
+        cdef bint constant = kind == "constant", expects = ESTIMATORS[kind] >= EXPECTED
         self.parameters = dict(
             law=law, kind=kind, window=window, min_samples=min_samples, pause=pause, floor=floor, scale=scale,
             weight=weight, prior=prior, seeds=seeds, longest=longest, unlearned=unlearned, stretch=stretch,
@@ -112,10 +119,25 @@ cdef class Detector:
             agree=agree, share=share)
         self.law = LAWS[law]
         self.e.kind = ESTIMATORS[kind]
-        if len(seeds) > MOST_SEEDS or (self.e.kind == CONSTANT) > (window == 0):
-            raise ValueError("Detector: at most two seeds, and no window for a constant")
-        if scheduled(&self.e) and not (0 <= short_window <= window < 1 << 16 and 0 <= period <= 2.0**53):
-            raise ValueError("Detector: windows of 0 to 65535 intervals, and a period of 0 to 2^53 ns")
+        wrong = [name for name, good in (
+            ("window", 1 - (constant or expects) <= window
+                       <= (0 if constant else (1 << 16) - 1 if expects else LARGEST_WINDOW)),
+            # Nothing divides by n = 0, and Student's law has n - 1 degrees of freedom. (A constant's n is 1.)
+            ("min_samples", min_samples >= (0 if constant or expects else 2 if law == "student" else 1)),
+            ("stretch", len(stretch) == 2 and 1 <= stretch[1] <= stretch[0] < 1 << 57),
+            ("period", 0 <= period <= 2.0**53), ("short_window", 0 <= short_window <= window),
+            ("beta", 0 <= beta < INFINITY), ("phi", 0 <= phi < INFINITY), ("gamma", 0 <= gamma <= 1),
+            ("gain", 0 <= gain <= 1), ("clip", 0 <= clip < INFINITY), ("agree", 0 <= agree <= 1000),
+            ("share", share < INFINITY),
+            ("pause", 0 <= pause < SUM_LIMIT),
+            ("floor", floor < INFINITY), ("scale", scale < INFINITY),
+            ("weight", 0 <= weight < INFINITY), ("prior", 0 <= prior < INFINITY),
+            ("seeds", len(seeds) <= MOST_SEEDS and all(seed >= 0 for seed in seeds) and sum(seeds) < SUM_LIMIT),
+            ("longest", longest >= 0),
+            ("unlearned", unlearned == unlearned),
+        ) if not good]
+        if wrong:
+            raise ValueError(f"Detector: {wrong[0]} is out of bounds, got {self.parameters[wrong[0]]!r}")
         self.e.window = window
         self.e.min_samples = min_samples
         self.e.pause = pause
@@ -221,10 +243,10 @@ cdef class Detector:
         return inverse_of(self.law, level, df)
 
     cdef int check(self, int64_t df) except -1:
-        if self.law == STUDENT and not 1 <= df <= 1 << 24:
-            raise ValueError(f"df must be 1 to 16777216 for Student's law, got {df}")
-        if self.law == SHARE and not 0 <= df < 1 << 24:
-            raise ValueError(f"df must be 0 to 16777215, n - 1, for shares, got {df}")
+        if self.law == STUDENT and not 1 <= df <= LARGEST_WINDOW:
+            raise ValueError(f"df must be 1 to {LARGEST_WINDOW} for Student's law, got {df}")
+        if self.law == SHARE and not 0 <= df < LARGEST_WINDOW:
+            raise ValueError(f"df must be 0 to {LARGEST_WINDOW - 1}, n - 1, for shares, got {df}")
         return 0
 
 
@@ -487,6 +509,11 @@ cdef double threshold_level(value) except? -1:
     if level != level:
         raise ValueError("threshold must be a number, got nan")
     return level
+
+
+def as_threshold(value):
+    """A threshold as a float; TypeError and ValueError call it by name."""
+    return threshold_level(value)
 
 
 cdef list schedule_values(const estimator *e, const schedule *plan):
@@ -1487,6 +1514,8 @@ def every_heartbeat_counts(const int64_t[::1] arrivals, const int64_t[::1] seque
     """Whether no heartbeat of the trace is ignored, a clock step or a restart."""
     cdef Py_ssize_t i, n = arrivals.shape[0]
     cdef int64_t bad = 0
+    if not ((sequence is None or sequence.shape[0] == n) and (epoch is None or epoch.shape[0] == n)):
+        raise IndexError("every_heartbeat_counts: arrays of different lengths")
     if not n:
         return True
     with nogil:
@@ -1555,7 +1584,8 @@ def accept_all(Detector detector not None, const int64_t[::1] arrivals, const in
     cdef schedule plan
     cdef verdict v
     if not (state.shape[0] == latest.shape[0] == n and chain.shape[0] >= n + e.seeds * starts.shape[0]
-            and (numbers.shape[0] >= chain.shape[0] or not scheduled(e))):
+            and (numbers.shape[0] >= chain.shape[0] or not scheduled(e))
+            and (not numbered or sequence.shape[0] == n) and (not dated or epoch.shape[0] == n)):
         raise IndexError("accept_all: arrays of the wrong lengths")
     if count_by_median:
         window.values = <int64_t *> malloc(<size_t> (e.window + 1) * sizeof(int64_t))
@@ -1613,15 +1643,18 @@ def accept_all(Detector detector not None, const int64_t[::1] arrivals, const in
     return length, stretches, ignored, steps, restarts
 
 
-cdef int open_window(const estimator *e, const int64_t *c, int64_t start, int64_t at, sums *w) noexcept nogil:
-    """What the window knows once instant `at` of a stretch that begins at `start` was taken in; -1: refused."""
+cdef int64_t open_window(const estimator *e, const int64_t *c, int64_t start, int64_t at, sums *w) noexcept nogil:
+    """What the window knows once instant `at` of a stretch that begins at `start` was taken in.
+
+    Gives -1, or the index of an interval that the sums cannot hold.
+    """
     cdef int64_t k, first = max(start, at - e.window)
     w[0] = nothing_known(e)
     if e.kind != CONSTANT:
         for k in range(first, at):
             if not learn(e, w, <int64_t> (<uint64_t> c[k + 1] - <uint64_t> c[k]), 0):
-                return -1
-    return 0
+                return k
+    return -1
 
 
 cdef extern from *:
@@ -1659,7 +1692,8 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
     less than count only where the sums would outgrow their bits.
     """
     cdef int64_t j, r, n = w.n
-    cdef uint64_t bits, after
+    cdef uint64_t after
+    cdef block_bounds bounds
     cdef u128 shifted
     b.n = n
     b.most = e.window if e.kind != CONSTANT else n
@@ -1669,15 +1703,15 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
         for j in range(count):
             b.total[j] = 0
             b.denominator[j] = e.scale
-            b.z[j] = <double> (c[i + j + 1] - c[i + j]) / e.scale
+            b.z[j] = lateness(e, n, 0, e.scale, <int64_t> (<uint64_t> c[i + j + 1] - <uint64_t> c[i + j]))
         return count
     # 2^19: see window_block_fits. The last two conditions keep the numerator and what learn() guards in bounds.
     if (e.kind != MEAN and n == e.window and n <= (1 << 19) and e.pause < (1LL << 33)
             and (w.sum // n + (1LL << 32)) * n < SUM_LIMIT):
         r = w.sum // n
         shifted = w.squares + <u128> n * square(r) - 2 * <u128> r * <u128> w.sum
-        bits = window_enter(c + i, n, r, b.e, b.total, b.squares, count)
-        if window_block_fits(shifted, bits, count):
+        bounds = window_enter(c + i, n, r, b.e, b.total, b.squares, count)
+        if window_block_fits(shifted, bounds, count):
             after = running_sum(b.squares, <uint64_t> shifted, count)
             window_read(b.e, b.total, b.squares, <double> n, e.pause, widening(e, n),
                         <double> n * e.floor, b.z, b.denominator, count)
@@ -1705,7 +1739,7 @@ def levels(Detector detector not None, const int64_t[::1] chain, int64_t start, 
     """
     cdef estimator *e = &detector.e
     cdef const int64_t *c
-    cdef int64_t i = low, j, count, done
+    cdef int64_t i = low, j, count, done, bad
     cdef sums w
     cdef block b
     if high <= low:
@@ -1714,8 +1748,9 @@ def levels(Detector detector not None, const int64_t[::1] chain, int64_t start, 
         raise IndexError("levels: range outside the chain")
     c = &chain[0]
     with nogil:
-        if open_window(e, c, start, low, &w) < 0:
-            i = -1 - low
+        bad = open_window(e, c, start, low, &w)
+        if bad >= 0:
+            i = -1 - bad
         while 0 <= i < high:
             count = min(<int64_t> BLOCK, high - i)
             done = read_block(e, c, i, count, &w, &b)
@@ -1734,7 +1769,7 @@ def states(Detector detector not None, const int64_t[::1] chain, int64_t start, 
     """
     cdef estimator *e = &detector.e
     cdef const int64_t *c
-    cdef int64_t i = low, j, n, count, done = 0, size = high + 1 - low
+    cdef int64_t i = low, j, n, count, done = 0, size = high + 1 - low, bad
     cdef sums w
     cdef block b
     if high < low:
@@ -1744,8 +1779,9 @@ def states(Detector detector not None, const int64_t[::1] chain, int64_t start, 
         raise IndexError("states: range outside the chain")
     c = &chain[0]
     with nogil:
-        if open_window(e, c, start, low, &w) < 0:
-            i = -1 - low
+        bad = open_window(e, c, start, low, &w)
+        if bad >= 0:
+            i = -1 - bad
         while 0 <= i < high:
             count = min(<int64_t> BLOCK, high - i)
             done = read_block(e, c, i, count, &w, &b)
@@ -1760,6 +1796,19 @@ def states(Detector detector not None, const int64_t[::1] chain, int64_t start, 
             total[i - low] = located(e, &w)
             denominators[i - low] = denominator(e, &w)
     return -1 if i >= 0 else -1 - i
+
+
+cdef int check_states(const int64_t[::1] state, int64_t states, int64_t least) except -1:
+    """Refuse numbers that no state has, nor -1 where `least` is that."""
+    cdef Py_ssize_t i
+    cdef bint outside = False
+    with nogil:
+        for i in range(state.shape[0]):
+            outside |= (state[i] < least) | (state[i] >= states)
+    if outside:
+        i = next(i for i in range(state.shape[0]) if not least <= state[i] < states)
+        raise IndexError(f"state[{i}] = {state[i]} is no state: there are {states}, numbered from 0")
+    return 0
 
 
 def expectations(Detector detector not None, const int64_t[::1] chain, const int64_t[::1] numbers, int64_t start,
@@ -1798,9 +1847,10 @@ def levels_of_lateness(Detector detector not None, const int32_t[::1] samples, c
     cdef Py_ssize_t i
     if state.shape[0] != z.shape[0]:
         raise IndexError("levels_of_lateness: arrays of different lengths")
+    check_states(state, samples.shape[0], -1)
     with nogil:
         for i in range(z.shape[0]):
-            if z[i] == z[i]:
+            if state[i] >= 0 and z[i] == z[i]:
                 z[i] = level_of(detector.law, z[i], samples[state[i]] - 1)
 
 
@@ -1845,8 +1895,9 @@ def outlived(Detector detector not None, const int64_t[::1] chain, const int64_t
     cdef Py_ssize_t i, n = state.shape[0]
     cdef const estimator *e = &detector.e
     cdef walk *x
-    if not elapsed.shape[0] == out.shape[0] == n:
+    if not (elapsed.shape[0] == out.shape[0] == n and starts.shape[0]):
         raise IndexError("outlived: arrays of different lengths")
+    check_states(state, chain.shape[0], 0)
     if n == 0:
         return
     x = new_walk(e)
@@ -1909,11 +1960,12 @@ def timeouts(Detector detector not None, const int32_t[::1] samples, const int64
 
 def latenesses(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] total,
                const double[::1] denominators, const int64_t[::1] state, const int64_t[::1] elapsed, double[::1] out):
-    """out[i]: z, `elapsed[i]` ns after the last heartbeat, in the state number state[i]; NaN where unknown."""
+    """out[i]: z, `elapsed[i]` ns after the last heartbeat, in the state number state[i]; NaN where unknown, or -1."""
     cdef Py_ssize_t i, n = state.shape[0]
     cdef int64_t k
-    if elapsed.shape[0] != n or out.shape[0] != n:
+    if not (elapsed.shape[0] == out.shape[0] == n and samples.shape[0] == total.shape[0] == denominators.shape[0]):
         raise IndexError("latenesses: arrays of different lengths")
+    check_states(state, samples.shape[0], -1)
     with nogil:
         for i in range(n):
             k = state[i]
@@ -1942,9 +1994,9 @@ cdef enum:  # columns of Tally.late: suspicions in whose lateness a threshold wa
     COUNT
     EXCESS            # 128 bits: the sum of interval - location
     SCALE = 3         # 128 bits: the sum of the scale
-    FIRST_START = 5   # of the first that began here: observed time before its interval (or -1), location, scale
-    LAST_START = 8    # of the last that began here: the same
-    LAST_UNTIL = 11   # observed time when the last interval ended
+    FIRST_START = 5   # of the first that began here: a start (see below), its number -1 for none
+    LAST_START = 9    # of the last that began here: the same
+    LAST_UNTIL = 13   # observed time when the last interval ended
     LATE_COLUMNS
 
 cdef enum:  # columns of Tally.early: heartbeats that leave the peer suspected, by the lateness they leave
@@ -1955,9 +2007,16 @@ cdef enum:  # columns of Tally.early: heartbeats that leave the peer suspected, 
 
 cdef enum:  # columns of Tally.resumed: one row for each threshold
     FIRST_RESUMED   # as FIRST_START and LAST_START, for suspicions that go on from the interval before at a
-    LAST_RESUMED = 3  # lower threshold, but begin at this one
-    LEAD = 6        # observed time until which a suspicion from before the observation goes on
+    LAST_RESUMED = 4  # lower threshold, but begin at this one
+    LEAD = 8        # observed time until which a suspicion from before the tally goes on; -1: beyond its end
     RESUMED_COLUMNS
+
+cdef enum:  # a start: number of the interval in which a suspicion begins (several may begin at one observed time),
+    NUMBER          # observed time before it, location and scale
+    SINCE
+    SINCE_LOCATION
+    SINCE_SCALE
+    START
 
 cdef enum:  # Tally.whole: over all scored intervals
     INTERVALS
@@ -1971,6 +2030,7 @@ LATE = dict(count=COUNT, excess=EXCESS, scale=SCALE, first=FIRST_START, last=LAS
             columns=LATE_COLUMNS)
 EARLY = dict(count=COUNT, location=LOCATION, scale=WIDTH, touching=TOUCHING, columns=EARLY_COLUMNS)
 RESUMED = dict(first=FIRST_RESUMED, last=LAST_RESUMED, lead=LEAD, columns=RESUMED_COLUMNS)
+STARTS = START
 TOTAL = dict(intervals=INTERVALS, known=KNOWN, observed=OBSERVED, location=ALL_LOCATION, scale=ALL_SCALE, columns=WHOLE)
 SCORED_LIMIT = FIXED_LIMIT
 
@@ -1999,14 +2059,15 @@ def fixed_points(Detector detector not None, const int32_t[::1] samples, const i
                 fixed(&detector.e, samples[k], total[k], denominators[k], &locations[k], &scales[k])
 
 
-cdef inline void began(int64_t *first, int64_t *last, int64_t elapsed, int64_t location,
+cdef inline void began(int64_t *first, int64_t *last, int64_t number, int64_t elapsed, int64_t location,
                        int64_t scale) noexcept nogil:
-    """Note a suspicion that begins in the interval after `elapsed`."""
-    last[0] = elapsed
-    last[1] = location
-    last[2] = scale
-    if first[0] < 0:
-        memcpy(first, last, 3 * sizeof(int64_t))
+    """Note a suspicion that begins in interval `number`, which began after `elapsed`."""
+    last[NUMBER] = number
+    last[SINCE] = elapsed
+    last[SINCE_LOCATION] = location
+    last[SINCE_SCALE] = scale
+    if first[NUMBER] < 0:
+        memcpy(first, last, START * sizeof(int64_t))
 
 
 cdef class Tally:
@@ -2022,11 +2083,12 @@ cdef class Tally:
         The lateness that belongs to each threshold.
     late, early, resumed, whole : int64 arrays
         Of the shapes (z + 1, LATE columns), (z + 1, EARLY columns), (z, RESUMED columns), (TOTAL columns); zero but
-        for the starts, which are -1. The enums above say what they hold.
+        for the starts and the lead, which are -1. The enums above say what they hold.
     cells : int32 array
         Scratch: a grid over the range of z, for finding a threshold in constant time.
-    elapsed : int
-        Observed time before the first interval, ns.
+    number, elapsed : int
+        How many intervals were observed before the first one here, and how long that was, ns. The caller sees to it
+        that the time of all fits 2^62 ns.
     previous : float
         The lateness just before the first heartbeat; NaN where there is none.
     """
@@ -2037,18 +2099,19 @@ cdef class Tally:
     cdef int32_t[::1] cells
     cdef double cell_scale
     cdef readonly double previous  # lateness just before the last heartbeat
+    cdef int64_t number            # intervals so far
     cdef readonly int64_t elapsed  # observed time so far, ns
     cdef int64_t lead              # at how many thresholds a suspicion from before the observation still goes on
 
     def __cinit__(self, const double[::1] z, int64_t[:, ::1] late, int64_t[:, ::1] early, int64_t[:, ::1] resumed,
-                  int64_t[::1] whole, int32_t[::1] cells, int64_t elapsed, double previous):
+                  int64_t[::1] whole, int32_t[::1] cells, int64_t number, int64_t elapsed, double previous):
         cdef Py_ssize_t n = z.shape[0], k = 0, cell
         if not (n and cells.shape[0] and late.shape[0] == early.shape[0] == n + 1 and resumed.shape[0] == n
                 and late.shape[1] == LATE_COLUMNS and early.shape[1] == EARLY_COLUMNS
                 and resumed.shape[1] == RESUMED_COLUMNS and whole.shape[0] == WHOLE):
             raise IndexError("Tally: arrays of the wrong shape")
         self.z, self.late, self.early, self.resumed, self.whole, self.cells = z, late, early, resumed, whole, cells
-        self.elapsed, self.previous = elapsed, previous
+        self.number, self.elapsed, self.previous = number, elapsed, previous
         self.lead = n  # until the first interval says otherwise
         self.cell_scale = 0
         if z[n - 1] - z[0] < INFINITY and z[n - 1] > z[0]:
@@ -2077,13 +2140,9 @@ cdef class Tally:
             self.lead -= 1
             self.resumed[self.lead, LEAD] = elapsed
 
-    def finish(self):
-        """No more intervals follow."""
-        self.lead_ends(0, self.elapsed)
-
     cdef void put(self, const estimator *e, int64_t n, int64_t total, double n_scale, int64_t interval, double before,
-                  int64_t location, int64_t scale, int64_t elapsed, double previous) noexcept nogil:
-        """Put down one interval with a level, which began after `elapsed` ns of observation."""
+                  int64_t location, int64_t scale, int64_t number, int64_t elapsed, double previous) noexcept nogil:
+        """Put down an interval with a level, the one with that number, which began after `elapsed` ns."""
         cdef int64_t k, late = self.passed(before), touching = 0
         cdef int64_t *row
         cdef double after
@@ -2104,10 +2163,10 @@ cdef class Tally:
             add_wide(row + SCALE, scale)
             row[LAST_UNTIL] = elapsed + interval
             if touching == 0:
-                began(row + FIRST_START, row + LAST_START, elapsed, location, scale)
+                began(row + FIRST_START, row + LAST_START, number, elapsed, location, scale)
             for k in range(touching if touching else late, late):
                 row = &self.resumed[k, 0]
-                began(row + FIRST_RESUMED, row + LAST_RESUMED, elapsed, location, scale)
+                began(row + FIRST_RESUMED, row + LAST_RESUMED, number, elapsed, location, scale)
 
     cdef bint add_one(self, const estimator *e, int64_t n, int64_t total, double n_scale,
                       int64_t interval) noexcept nogil:
@@ -2123,10 +2182,11 @@ cdef class Tally:
             add_wide(&self.whole[ALL_LOCATION], location)
             add_wide(&self.whole[ALL_SCALE], scale)
             before = lateness(e, n, total, n_scale, interval)
-            self.put(e, n, total, n_scale, interval, before, location, scale, self.elapsed, self.previous)
+            self.put(e, n, total, n_scale, interval, before, location, scale, self.number, self.elapsed, self.previous)
         self.whole[INTERVALS] += 1
         add_wide(&self.whole[OBSERVED], interval)
         self.previous = before
+        self.number += 1
         self.elapsed += interval
         return True
 
@@ -2140,6 +2200,7 @@ cdef class Tally:
         cdef int64_t k, bad = -1
         if state.shape[0] < n or not samples.shape[0] == total.shape[0] == denominators.shape[0]:
             raise IndexError("Tally.add: arrays of different lengths")
+        check_states(state, samples.shape[0], 0)
         with nogil:
             for i in range(n):
                 k = state[i]
@@ -2167,8 +2228,7 @@ cdef class Tally:
             raise IndexError("Tally.add_chain: range outside the chain")
         c = &chain[0]
         with nogil:
-            if open_window(e, c, 0, low, &w) < 0:
-                bad = low
+            bad = open_window(e, c, 0, low, &w)
             while i < high and bad < 0:
                 count = min(<int64_t> BLOCK, high - i)
                 done = read_block(e, c, i, count, &w, &b)
@@ -2196,9 +2256,10 @@ cdef class Tally:
                     for k in range(found):
                         j = b.index[k]
                         self.put(e, b.n, b.total[j] + b.base, b.denominator[j], c[i + j + 1] - c[i + j], b.z[j],
-                                 b.e[j] + shared, <int64_t> b.squares[j], self.elapsed + (c[i + j] - c[i]),
-                                 b.z[j - 1] if j else self.previous)
+                                 b.e[j] + shared, <int64_t> b.squares[j], self.number + j,
+                                 self.elapsed + (c[i + j] - c[i]), b.z[j - 1] if j else self.previous)
                     self.previous = b.z[count - 1]
+                    self.number += count
                     self.elapsed += c[i + count] - c[i]
                 i += count
         return bad, too_long

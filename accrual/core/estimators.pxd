@@ -100,7 +100,7 @@ cdef inline bint learn(const estimator *e, sums *w, int64_t interval, int64_t ol
     """Take in an interval (>= 0); `oldest` is the one that leaves a full window.
 
     False, and nothing changes, where the sums would outgrow their bits: at a window that spans 146 years, or at
-    intervals whose squares do (the 1,000 of a window may be 106 days each, one alone 18 years).
+    intervals whose squares do (the 1,000 of a window may be 53 days each, one alone 18 years).
     """
     cdef int64_t n = w.n, total = w.sum
     cdef u128 squares = w.squares

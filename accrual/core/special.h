@@ -28,7 +28,9 @@
 /* 512-bit registers must be asked for: GCC prefers 256 for most v4 CPUs, which costs a quarter of the speed. */
 #if defined(__clang__)
 #define ACCRUAL_V4 __attribute__((target("arch=x86-64-v4")))
+#define ACCRUAL_KNOWS_LEVELS 0 /* an unknown name is an error to clang, and not all versions know the levels */
 #else
+#define ACCRUAL_KNOWS_LEVELS (__GNUC__ >= 12)
 #define ACCRUAL_V4 __attribute__((target("arch=x86-64-v4,prefer-vector-width=512")))
 #endif
 #else
@@ -46,11 +48,16 @@ static int accrual_tier = TIER_BASE;
 static int best_tier(void) {
 #if ACCRUAL_CLONES
     __builtin_cpu_init();
-    int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-             __builtin_cpu_supports("fma");
+    /* All that the compiler may use for the levels, not only what it does use today. */
+#if ACCRUAL_KNOWS_LEVELS
+    int v3 = __builtin_cpu_supports("x86-64-v3"), v4 = __builtin_cpu_supports("x86-64-v4");
+#else
+    int v3 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("avx2") &&
+             __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
     int v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl");
+#endif
     return v4 ? TIER_V4 : v3 ? TIER_V3 : TIER_BASE;
 #else
     return TIER_BASE;

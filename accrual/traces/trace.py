@@ -20,7 +20,7 @@ from accrual.core import engine
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 
-INSTANT_LIMIT: Final = 2**62
+INSTANT_LIMIT: Final = engine.INSTANT_LIMIT
 """Instants lie strictly inside +-2**62 ns, 146 years round the clock's zero: the difference of any two fits int64."""
 
 _FLOAT_LIMIT: Final = 2.0**53  # from here on a double skips integers, so its value may be a neighbour's
@@ -61,6 +61,10 @@ def _as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
         raise ValueError(f"{name} is no array of integers: {error}") from None
     if array.ndim != 1:
         raise ValueError(f"{name} must have 1 dimension, has {array.ndim} (shape {array.shape})")
+    if array.dtype.kind == "f" and isinstance(values, list | tuple):  # [0, 2**63] are floats to NumPy
+        for index in np.flatnonzero(np.abs(array) >= 2.0**63):
+            if isinstance(values[index], int) and not -(2**63) <= values[index] < 2**63:
+                raise ValueError(f"{name}[{index}] = {values[index]} does not fit into 64 bits")
     return array
 
 
