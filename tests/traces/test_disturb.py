@@ -3,7 +3,9 @@ import signal
 
 import pytest
 
-from accrual.traces.disturb import DISTURBANCES, Child, Contention, Pause, parse
+from accrual.traces.child import Child
+from accrual.traces.disturb import DISTURBANCES, Contention, Pause, Scene, parse
+from accrual.traces.namespaces import Loopback
 
 
 @pytest.mark.parametrize("kind", DISTURBANCES.values())
@@ -19,7 +21,7 @@ def test_options():
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "no disturbance ''; there are contention, pause"),
+        ("", "no disturbance ''; there are contention, pause, gc, cpu-quota, path"),
         ("storm", "no disturbance 'storm'"),
         ("pause:often=1", "pause has no option 'often'; there are every, median, sigma"),
         ("pause:every", "pause: every must be of type float, is ''"),
@@ -88,6 +90,6 @@ def test_a_child_that_was_killed_has_ended_and_reports_nothing(script):
 
 
 def test_contention_runs_its_processes_and_ends_them():
-    with Contention(processes=2).during(sender=0, seed=0) as report:
+    with Contention(processes=2).during(Scene(0, 0, Loopback())) as report:
         pass
     assert report == {}
