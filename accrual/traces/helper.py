@@ -106,6 +106,11 @@ def _hold_quota(group: str, home: str) -> None:
     _tell({"throttles": stat["nr_throttled"], "throttled": throttled / 1e9})
 
 
+def _queued(slowness: float) -> float:
+    """The exponential quantile at the rank of a normal number: correlated as these are, skewed as queues are."""
+    return -math.log(0.5 * math.erfc(slowness / math.sqrt(2)))
+
+
 def _forward(
     source: str,
     target: str,
@@ -162,15 +167,13 @@ def _forward(
             continue  # what a kernel says by itself on a new device
         bad = losses.random() >= to_good if bad else losses.random() < to_bad
         slowness = share * slowness + rest * delays.gauss(0.0, 1.0)
-        # An exponential quantile at the rank of a normal number: correlated as that is, skewed as queues are.
-        queued = -float(jitter) * math.log(0.5 * math.erfc(slowness / math.sqrt(2)))
         if cut is not None:
             counts["dropped_in_partitions"] += 1
         elif bad:
             counts["dropped"] += 1
         else:
             counts["forwarded"] += 1
-            due = now + float(delay) + queued
+            due = now + float(delay) + float(jitter) * _queued(slowness)
             # In order: a queue does not overtake itself.
             under_way.append((max(due, under_way[-1][0]) if under_way else due, packet))
     if cut is not None:

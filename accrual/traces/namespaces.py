@@ -12,6 +12,7 @@ import fcntl
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Final, Self
@@ -83,6 +84,7 @@ class Link(Loopback):
         here, self.host = self._ENDS[ipv6]
         with ExitStack() as stack:
             self._home = _opened(stack, _OURS, os.O_RDONLY)
+            _enter(self._home)  # where we are: who may not do that could not come back either
             self._namespaces = []
             devices = []
             try:
@@ -122,26 +124,25 @@ def _opened(stack: ExitStack, path: str, flags: int) -> int:
     return file
 
 
-def _system_call(name: str, *arguments: int) -> int:
-    """Call what Python's os module has from 3.12 on (setns, unshare), and return the error number, 0 for none."""
-    import ctypes  # here, for few who record need it
-
-    failed = getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments)
-    return ctypes.get_errno() if failed else 0
-
-
 def _unshare() -> None:
-    if number := _system_call("unshare", _CLONE_NEWNET):
-        if number == errno.EPERM:
-            raise UnavailableError(
-                "path needs root: sudo accrual record ..., or unshare --map-root-user accrual record ..."
-            )
-        raise UnavailableError(f"path needs network namespaces, which this system refuses: {os.strerror(number)}")
+    _change("unshare", _CLONE_NEWNET)
 
 
 def _enter(namespace: int) -> None:
-    if number := _system_call("setns", namespace, _CLONE_NEWNET):
-        raise OSError(number, os.strerror(number), "network namespace")
+    _change("setns", namespace, _CLONE_NEWNET)
+
+
+def _change(call: str, *arguments: int) -> None:
+    """Change this thread's namespace by what Python's os module has from 3.12 on."""
+    import ctypes  # here, for few who record need it
+
+    if getattr(ctypes.CDLL(None, use_errno=True), call)(*arguments):
+        number = ctypes.get_errno()
+        if number == errno.EPERM:
+            raise UnavailableError(
+                "path needs root: sudo accrual record ... or unshare --map-root-user --net accrual record ..."
+            )
+        raise UnavailableError(f"path needs network namespaces, which this system refuses: {os.strerror(number)}")
 
 
 def _device(stack: ExitStack, address: str) -> int:
@@ -165,6 +166,20 @@ def _device(stack: ExitStack, address: str) -> int:
             with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
                 packed = socket.inet_pton(socket.AF_INET6, address)
                 fcntl.ioctl(control, _SIOCSIFADDR, struct.pack("16sIi", packed, 126, socket.if_nametoindex(_NAME)))
+                _wait_for(control, address)
         except OSError as error:
             raise UnavailableError(f"path over IPv6 needs IPv6, which this system lacks: {error.strerror}") from None
     return file
+
+
+def _wait_for(control: socket.socket, address: str) -> None:
+    """Wait until the kernel has made up its mind that nobody else has the address, which it does in the background."""
+    end = time.monotonic() + 5
+    while True:
+        try:
+            control.bind((address, 0))
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL or time.monotonic() > end:
+                raise
+            time.sleep(0.001)

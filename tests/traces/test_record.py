@@ -130,6 +130,15 @@ def test_duration_ends_a_recording(tmp_path, knock):
     assert len(trace) == 1
 
 
+def test_over_ipv6(tmp_path):
+    try:
+        trace = record(tmp_path / "x.csv", period=0.001, count=20, ipv6=True)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    assert " --ipv6 " in trace.about["command"]
+    np.testing.assert_array_equal(trace.sequence, np.arange(20))
+
+
 def test_two_recordings_have_two_boot_ids(tmp_path):
     first, second = (record(tmp_path / f"{i}.csv", period=0.001, count=1) for i in range(2))
     assert first.epoch[0] != second.epoch[0]
@@ -567,7 +576,9 @@ def test_losses_are_counted_in_each_epoch(tmp_path, knock, capsys):
             2,
             "disturb needs the own sender, which listen does without",
         ),
-        (["x.csv", "--listen", "192.0.2.1:7"], 1, "192.0.2.1:7: Cannot assign requested address"),
+        (["x.csv", "--listen", "[::1]:0", "--ipv6"], 2, "ipv6 is for the own sender; listen has an address of its own"),
+        (["x.csv", "--disturb", "path", "--disturb", "path:loss=0.1"], 2, "disturb: path can be there once only"),
+        (["x.csv", "--listen", "192.0.2.77:7"], 1, "192.0.2.77:7: Cannot assign requested address"),
         (["x.csv", "--listen", "127.0.0.1:0", "--duration", "0.01"], 1, "x.csv: no heartbeat came, nothing is written"),
     ],
 )
