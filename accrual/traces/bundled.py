@@ -26,8 +26,8 @@ class Dataset:
 
     Attributes
     ----------
-    name, title : str
-        What `load` calls it; what people call it.
+    name, title, description : str
+        What `load` calls it; what people call it; what there is to see, with figures.
     heartbeats : int
         How many.
     duration : float
@@ -45,7 +45,7 @@ class Dataset:
     date, kernel, cpu : str
         When, and on which machine.
     disturbance : str
-        What disturbed it.
+        What disturbed it, as `accrual record --disturb` takes it, and how busy the machine was besides.
     clock, timestamps : str
         The receiver's clock, and who read it.
     licence : str
@@ -74,6 +74,7 @@ class Dataset:
     clock: str
     timestamps: str
     licence: str
+    description: str = ""
 
 
 _HEADS: Final = ("name", "kind", "heartbeats", "duration", "period", "title")

@@ -73,7 +73,7 @@ class Journal:
         self.path = path
         self.heartbeats = 0
         self._rows = array("q")
-        self._unwritten = MAGIC
+        self._unwritten = bytearray(MAGIC)
         self._noted: dict[str, Any] = {}
         self._written = 0
         self._due = time.monotonic() + FLUSH
@@ -117,10 +117,10 @@ class Journal:
             self._noted |= news
             self._pack(_NOTES, json.dumps(news).encode())
 
-    def tick(self, now: float, counts: Callable[[], dict[str, Any]]) -> None:
-        """Write to the file what has come if it is time, at `now` [s] on CLOCK_MONOTONIC, and note the counts."""
+    def tick(self, now: float, state: Callable[[], dict[str, Any]]) -> None:
+        """Write to the file what has come if it is time, at `now` [s] on CLOCK_MONOTONIC, and note the state."""
         if now >= self._due:
-            self.note(**counts())
+            self.note(**state())
             self.flush()
             self._due = now + FLUSH
 
@@ -129,7 +129,9 @@ class Journal:
         self._pack_rows()
         try:
             while self._unwritten:
-                self._unwritten = self._unwritten[self._write() :]
+                count = os.pwrite(self._file, self._unwritten, self._written)
+                self._written += count
+                del self._unwritten[:count]
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         if self._synced is None or self._synced.done():
@@ -141,11 +143,6 @@ class Journal:
         """Make a trace of all of it, be it in the file or not."""
         self._pack_rows()
         return _parse(self.path.read_bytes()[: self._written] + self._unwritten, self.path, lenient=False)
-
-    def _write(self) -> int:
-        count = os.pwrite(self._file, self._unwritten, self._written)
-        self._written += count
-        return count
 
     def _pack_rows(self) -> None:
         width = self._rows.itemsize

@@ -67,7 +67,7 @@ class _Log:
         self._own_epoch = epoch
         self._peer: str | None = None
         self._epochs: set[int] = set()
-        self._period: int | None = None
+        self._period: float | None = None
         self._malformed = self._foreign = 0
 
     def take(self, datagram: wire.Datagram) -> None:
@@ -78,9 +78,7 @@ class _Log:
         elif not self._expects(heartbeat, datagram.host):
             self._foreign += 1
         else:
-            if heartbeat.period != self._period:
-                self._period = heartbeat.period
-                self._journal.note(period=heartbeat.period / 1e9)
+            self._period = heartbeat.period / 1e9
             self._journal.append(datagram.arrival, heartbeat.sequence, heartbeat.sent, heartbeat.epoch)
 
     def _expects(self, heartbeat: wire.Heartbeat, host: str) -> bool:
@@ -92,9 +90,10 @@ class _Log:
         self._epochs.add(heartbeat.epoch)
         return True
 
-    def counts(self) -> dict[str, Any]:
-        """What was not for us, and what the receiver has to say."""
+    def state(self) -> dict[str, Any]:
+        """What there is to say beside the heartbeats: their period, what was not for us, and how they were received."""
         return {
+            "period": self._period,
             "ignored_malformed": self._malformed,
             "ignored_foreign": self._foreign,
             "timestamps": "kernel" if self._receiver.stamped else "process",
@@ -226,7 +225,7 @@ def record(
                 kept.note(sender=json.loads(sender.report))
             for report in reports:
                 kept.note(**report)
-            kept.note(**log.counts(), ended=ended, load_average=[load, os.getloadavg()[0]])
+            kept.note(**log.state(), ended=ended, load_average=[load, os.getloadavg()[0]])
             if ended != "disk":
                 kept.flush()  # for the case that the file cannot be written
             trace = kept.trace()
@@ -421,7 +420,7 @@ def _collect(
         if duration is not None and now - start >= duration:
             return "duration"
         try:
-            kept.tick(now, log.counts)
+            kept.tick(now, log.state)
         except OSError:  # full, or gone: what is there may still find a place
             return "disk"
         if progress is not None and now >= tell:

@@ -338,6 +338,20 @@ def test_nothing_outlives_a_recorder_that_is_killed(tmp_path):
     assert os.listdir(tmp_path) in ([], ["x.parquet.part"])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+def test_a_stopped_sender_does_not_outlive_those_who_could_wake_it(tmp_path):
+    with recorder(tmp_path / "x.csv", "--period", "0.001", "--disturb", "pause:every=1e-3,median=1e6") as process:
+        try:
+            until(lambda: "T" in helpers(process.pid).values())
+            children = helpers(process.pid)
+            for pid, state in children.items():
+                if state != "T":
+                    os.kill(pid, signal.SIGKILL)
+        finally:
+            process.kill()
+    until(lambda: not any(is_running(pid) for pid in children))
+
+
 # After a crash
 
 
