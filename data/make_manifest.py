@@ -19,9 +19,10 @@ FROM_ABOUT: Final = ("command", "date", "kernel", "cpu", "clock", "timestamps")
 
 NOTES: Final = {
     "contended": "Every heartbeat waits for its turn; the longest gaps are the pauses, not the contention.",
-    "cpu-quota": "The group has 20 ms of each 100 ms: heartbeats come as they should for a moment, then none until the "
-    "next period.",
-    "gc": "Between collections the intervals are as regular as on an idle machine; each collection is one long gap.",
+    "cpu-quota": "The group has 20 ms of each 100 ms, and was throttled in 5,954 periods: 2,759 gaps of 50 to 90 ms, "
+    "in phases of seconds, presumably because Linux hands the quota out core by core: while the sender is alone "
+    "on one, it may go on.",
+    "gc": "Each of the 88 collections is a gap of 0.4 to 1.4 s, and nothing before it tells of it.",
     "idle": "What a loopback interface and a scheduler do by themselves: the floor of all others.",
     "jittery": "The queue fills and drains within half a second: neighbouring intervals are not independent, which "
     "every window of intervals takes them for.",
@@ -29,8 +30,8 @@ NOTES: Final = {
     "partitioned": "Nothing arrives while the path is cut: each of the 19 cuts is a mistake that no threshold of use "
     "avoids, and what counts is how fast trust returns.",
     "paused": "One long interval for each pause, no burst after it, and nothing before it that tells of it.",
-    "vm": "The guest's clock stands still with it, so that its sending times know nothing of the stops; they are on "
-    "another machine's clock, with an offset that each stop moves.",
+    "vm": "The guest was stopped 48 times. Its clock stands still with it: between its sending times (`sent_remote`) are "
+    "never more than 60 ms, and the offset of the two clocks moved by 51 s.",
 }
 """What there is to see in each, which figures alone do not say. Looked at, not computed."""
 

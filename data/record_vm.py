@@ -132,7 +132,8 @@ def main(kernel: str, modules: str, out: str) -> None:
                 over.set()
                 stopper.join()
     # What the recorder, which saw nothing but datagrams, could not know.
-    trace.about["command"] = f"python data/record_vm.py vmlinuz modules {out}"
+    trace.about["command"] = f"nice -n {os.nice(0)} python data/record_vm.py vmlinuz modules {out}"
+    trace.about["guest"] = f"Linux {Path(modules).parent.name}, QEMU, TCG"
     trace.about["disturbance"] = f"vm:accelerator=tcg,every={EVERY},median={MEDIAN},sigma={SIGMA}"
     trace.about["pauses"], trace.about["pauses_at"] = len(stops), stops
     trace.write(out)

@@ -638,6 +638,26 @@ def test_send(capsys):
     assert json.loads(second)["heartbeats"] == 2
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_from_one_command_to_the_other(tmp_path, capsys, host):
+    """As between two machines: neither knows more of the other than an address."""
+    try:
+        with wire.Receiver(host.strip("[]")) as free:
+            address = f"{host}:{free.port}"
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    out = tmp_path / "x.csv"
+    with recorder(out, "--listen", address, "--count", "30", stdout=subprocess.DEVNULL) as process:
+        until(lambda: Path(f"{out}.part").exists() or process.poll() is not None)
+        assert accrual_send(address, "--period", "0.001", "--count", "30") == 0
+        assert process.wait(PATIENCE) == 0
+    trace = read_trace(out)
+    np.testing.assert_array_equal(trace.sequence, np.arange(30))
+    assert (np.diff(trace.sent_remote) > 0).all()
+    assert trace.period == 0.001
+    assert capsys.readouterr().out.startswith("30 heartbeats sent, 0 refused")
+
+
 @pytest.mark.parametrize(
     ("words", "status", "complaint"),
     [
