@@ -30,8 +30,8 @@ NOTES: Final = {
     "partitioned": "Nothing arrives while the path is cut: each of the 19 cuts is a mistake that no threshold of use "
     "avoids, and what counts is how fast trust returns.",
     "paused": "One long interval for each pause, no burst after it, and nothing before it that tells of it.",
-    "vm": "The guest was stopped 48 times. Its clock stands still with it: between its sending times (`sent_remote`) are "
-    "never more than 60 ms, and the offset of the two clocks moved by 51 s.",
+    "vm": "The guest was stopped 48 times. Its clock stands still with it: between its sending times (`sent_remote`) "
+    "there are never more than 60 ms, and the offset of the two clocks moved by 51 s.",
 }
 """What there is to see in each, which figures alone do not say. Looked at, not computed."""
 
