@@ -88,28 +88,25 @@ def _hands_down_cpu(group: Path) -> bool:
     return False
 
 
-def limit(parent: Group, share: float, period: float, members: Iterable[int]) -> Path:
-    """Make a group below `parent` whose members together get `share` of one processor in each `period` [s].
+def new(parent: Group) -> Path:
+    """Name a group below `parent`, which is not made yet, and remove those that recorders left behind."""
+    sweep(parent.directory)
+    return parent.directory / f"{_PREFIX}{os.getpid()}-{_start_time(os.getpid())}-{os.urandom(4).hex()}"
 
-    Groups that recorders left behind are removed first.
 
-    Returns
-    -------
-    Path
-        The new group's directory.
+def limit(group: Path, version: int, share: float, period: float, members: Iterable[int]) -> None:
+    """Make a group whose members together get `share` of one processor in each `period` [s].
 
     Raises
     ------
     UnavailableError
         The system refuses.
     """
-    sweep(parent.directory)
-    group = parent.directory / f"{_PREFIX}{os.getpid()}-{_start_time(os.getpid())}-{os.urandom(4).hex()}"
     quota, length = round(share * period * 1e6), round(period * 1e6)
     try:
         group.mkdir()
         try:
-            if parent.version == 1:
+            if version == 1:
                 (group / "cpu.cfs_period_us").write_text(str(length), encoding="ascii")
                 (group / "cpu.cfs_quota_us").write_text(str(quota), encoding="ascii")
             else:
@@ -117,11 +114,10 @@ def limit(parent: Group, share: float, period: float, members: Iterable[int]) ->
             for pid in members:
                 (group / "cgroup.procs").write_text(str(pid), encoding="ascii")
         except BaseException:
-            sweep(parent.directory, only=group)
+            sweep(group.parent, only=group)
             raise
     except OSError as error:
         raise UnavailableError(f"cpu-quota: {error.filename or group}: {error.strerror}") from None
-    return group
 
 
 def sweep(parent: Path, only: Path | None = None) -> None:

@@ -224,9 +224,12 @@ class CpuQuota(Disturbance):
         with ExitStack() as stack:
             busy = [stack.enter_context(Child(helper.__file__, "compute")) for _ in range(self.processes)]
             members = [scene.sender, *(one.pid for one in busy)]
-            group = cgroups.limit(parent, self.share, self.period, members)
+            group = cgroups.new(parent)
             stack.callback(cgroups.sweep, parent.directory, only=group)  # if the helper could not
-            yield stack.enter_context(helping("quota", group, parent.directory))
+            # Before there is a group, so that there is none without a helper, whenever this process is killed.
+            report = stack.enter_context(helping("quota", group, parent.directory))
+            cgroups.limit(group, parent.version, self.share, self.period, members)
+            yield report
 
 
 @dataclass(frozen=True, kw_only=True)

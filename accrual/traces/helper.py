@@ -85,9 +85,11 @@ def _pause(sender: str, every: str, median: str, sigma: str, seed: str) -> None:
 
 
 def _hold_quota(group: str, home: str) -> None:
-    """Wait for the end, then empty and remove a control group, and tell how often it was throttled."""
+    """Wait for the end, then empty and remove a control group, if it was made, and tell how often it was throttled."""
     while not _recorder_ends(3600.0):
         pass
+    if not os.path.exists(group):
+        return
     said = Path(group, "cpu.stat").read_text(encoding="ascii").split()
     stat = {name: int(value) for name, value in zip(said[::2], said[1::2], strict=True)}
     end = time.monotonic() + 5
