@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from accrual.traces import csv_file, parquet, ping
+from accrual.traces import csv_file, journal, parquet, ping
 from accrual.traces.files import MAX_LINE, is_gzip
 from accrual.traces.trace import Trace, TraceError
 
@@ -18,6 +18,7 @@ _IMPORTERS: Final[dict[str, _Importer]] = {
     "parquet": lambda path, lenient: [parquet.read(path)],  # with checksums there is nothing to be lenient about
     "csv": lambda path, lenient: [csv_file.read(path, lenient)],
     "ping": ping.read,
+    "journal": lambda path, lenient: [journal.read(path, lenient)],
 }
 
 
@@ -34,6 +35,8 @@ def _sniff(path: str | os.PathLike[str]) -> str:
         raise TraceError("the file is empty", path)
     if head.startswith(parquet.MAGIC):
         return "parquet"
+    if head.startswith(journal.MAGIC):
+        return "journal"
     if csv_file.recognise(head):
         return "csv"
     if ping.recognise(head):
@@ -42,7 +45,7 @@ def _sniff(path: str | os.PathLike[str]) -> str:
 
 
 def read_trace(path: str | os.PathLike[str]) -> Trace:
-    r"""Read a trace that `Trace.write` wrote, Parquet or CSV.
+    r"""Read a trace that `Trace.write` wrote, Parquet or CSV, or what there is of a recording that was never finished.
 
     Parameters
     ----------
@@ -90,7 +93,7 @@ def import_trace(
     ----------
     path : path
         The file, gzip or plain.
-    format : {"ping", "csv", "parquet"}, optional
+    format : {"ping", "csv", "parquet", "journal"}, optional
         Without it the content of the file decides.
     lenient : bool, default False
         Skip what does not belong and count it in ``about``, where strict raises.
