@@ -9,7 +9,7 @@ from accrual.detectors import DETECTORS, FixedTimeout, PhiExponential, PhiLogist
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import Mistakes, Replay, levels, replay
-from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
+from accrual.traces import Outages, Trace, TraceError, datasets, import_trace, load, outages, read_trace
 
 __all__ = [
     "DETECTORS",
@@ -20,6 +20,7 @@ __all__ = [
     "ManualClock",
     "Mistakes",
     "Monitor",
+    "Outages",
     "PhiExponential",
     "PhiLogistic",
     "PhiNormal",
@@ -35,6 +36,7 @@ __all__ = [
     "import_trace",
     "levels",
     "load",
+    "outages",
     "presets",
     "qos",
     "read_trace",

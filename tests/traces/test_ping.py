@@ -377,8 +377,8 @@ def test_no_line_takes_the_patterns_long(log, start, filler):
 def test_a_log_is_imported_and_not_read(log):
     with pytest.raises(TraceError, match="use import_trace"):
         read_trace(log(MACOS))
-    with pytest.raises(ValueError, match=r"^format must be one of parquet, csv, ping, is 'pcap'$"):
-        import_trace(log(MACOS), format="pcap")
+    with pytest.raises(ValueError, match=r"^format must be one of parquet, .*, ping, .*, is 'xml'$"):
+        import_trace(log(MACOS), format="xml")
     with pytest.raises(FileNotFoundError):
         import_trace("nowhere.log")
 
