@@ -96,31 +96,35 @@ class Objects(Lines):
     def _elements(self) -> Iterator[bytes]:
         scanner = _Scanner()
         element = bytearray()
-        newlines = 0  # before the element and in it
         with self.unpacked() as stream:
+            self.number = 1
             while (start := stream.read(1)) != b"[":
-                newlines += start == b"\n"
-            self.number = 1 + newlines
+                self.number += start == b"\n"
+            newlines = 0  # in the element, of which no more is kept than is needed to know that it is too long
             while piece := stream.read(_CHUNK):
                 begin = 0
                 for end, last in scanner.ends(piece):
                     element += piece[begin:end]
                     newlines += piece.count(b"\n", begin, end)
-                    text = bytes(element)
-                    if len(text) > MAX_LINE:
-                        self.reject(f"an object longer than {MAX_LINE // 1024} KiB")
-                    elif text.strip(_BLANKS) or not last:
-                        blanks = len(text) - len(text.lstrip(_BLANKS))
-                        self.number += text.count(b"\n", 0, blanks)
-                        yield text
-                    self.number = 1 + newlines
+                    yield from self._element(bytes(element), newlines, last)
                     element.clear()
-                    begin = end + 1
+                    begin, newlines = end + 1, 0
                     if last:
                         if (piece[begin:] + stream.read(_CHUNK)).strip(_BLANKS):
                             self.reject("expected nothing after the end of the array")
                         return
                 newlines += piece.count(b"\n", begin)
-                # One byte more than an object may have is enough to know that it has too many.
                 element += piece[begin : begin + max(0, MAX_LINE + 1 - len(element))]
-            self.end_early(f"the file ends inside its array, in {excerpt(bytes(element))}", self.number)
+            inside = bytes(element).lstrip(_BLANKS)
+            self.end_early(f"the file ends inside its array, in {excerpt(inside)}", self.number + newlines)
+
+    def _element(self, text: bytes, newlines: int, last: bool) -> Iterator[bytes]:
+        """An element, with `number` the line in which it begins, and then the one in which the next may."""
+        after = self.number + newlines
+        inside = text.lstrip(_BLANKS)
+        self.number += text.count(b"\n", 0, len(text) - len(inside))
+        if len(inside) > MAX_LINE:
+            self.reject(f"an object longer than {MAX_LINE // 1024} KiB")
+        elif inside or not last:  # an array may be empty, or its last comma have nothing behind it
+            yield inside
+        self.number = after

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, DecimalException
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from accrual.traces.gather import instants_inside
@@ -21,7 +21,7 @@ UNITS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 """Unit -> nanoseconds."""
 
 _suffix: Final = re.compile(r".*_(s|ms|us|ns)").fullmatch
-_number: Final = re.compile(r"[+-]?(?:\d{1,19}(?:[.,]\d{0,40})?|[.,]\d{1,40})(?:[eE][+-]?\d{1,2})?").fullmatch
+_number: Final = re.compile(r"[+-]?(?:\d{1,19}(?:[.,]\d{1,40})?|[.,]\d{1,40})(?:[eE][+-]?\d{1,2})?").fullmatch
 _integer: Final = re.compile(r"[+-]?(?:\d{1,19}|\d{1,3}(?:[ '\xa0\u2009\u202f]\d{3}){1,6})(?:\.0*)?").fullmatch
 _marks: Final = re.compile(r"[ '\xa0\u2009\u202f]|\.0*$").sub
 _date: Final = re.compile(
@@ -183,11 +183,8 @@ def _as_decimal(value: Any) -> int | Decimal | None:
             return None
         value = int(value) if value.isdecimal() else Decimal(value.replace(",", "."))
     if type(value) is int:
-        return value if -(2**63) <= value < 2**63 else None
-    try:
-        return value if isinstance(value, Decimal) and abs(value) < 2**63 else None
-    except DecimalException:  # an exponent beyond all bounds
-        return None
+        return value if _fits(value) else None
+    return value if isinstance(value, Decimal) and _fits(value) else None
 
 
 def _as_unix(date: re.Match[str]) -> int | None:
@@ -214,5 +211,10 @@ def as_integer(value: Any) -> int | None:
     if isinstance(value, str):
         value = int(_marks("", value)) if _integer(value) else None
     elif isinstance(value, Decimal):
-        value = int(value) if abs(value) < 2**63 and value == value.to_integral_value() else None
-    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+        value = int(value) if _fits(value) and value == value.to_integral_value() else None
+    return value if type(value) is int and _fits(value) else None
+
+
+def _fits(value: int | Decimal) -> bool:
+    """Whether 64 bits hold it. Compared as it is: arithmetic on 1e999999999 raises or does not end."""
+    return -(2**63) <= value < 2**63

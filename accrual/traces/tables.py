@@ -18,7 +18,9 @@ from accrual.traces.json_file import Objects
 from accrual.traces.selection import INSTANTS, Column, Selection, as_instant, as_integer, unit_of
 from accrual.traces.trace import Trace, TraceError
 
-_DELIMITERS: Final = ("\t", ";", ",", " ")  # a comma may be in a number, a blank in a date: the rarer ones first
+# Of two that fit, that which is more seldom inside what it delimits: names in a header, or numbers.
+_DELIMITERS: Final = ("\t", ";", ",", " ")
+_OF_NUMBERS: Final = ("\t", ";", " ", ",")
 _blanks: Final = re.compile(r"[ \t]+").split  # and no others: a no-break space may be inside a number
 _BLANK: Final = " \t\r\n"
 
@@ -84,7 +86,9 @@ class _Reader:
 
     def traces(self, format_: str) -> list[Trace]:
         """What was gathered, with the units."""
-        about: dict[str, Any] = {"format": format_, "unit": self._units["arrivals"]} if self.peers else {}
+        if not self.peers:
+            raise TraceError("no heartbeat", self._source.path)
+        about: dict[str, Any] = {"format": format_, "unit": self._units["arrivals"]}
         if "arrivals" in self._guessed:
             about |= {"unit_from": "the first value, as a Unix time", "clock": "unix"}
         return self.peers.traces(**about)
@@ -112,21 +116,27 @@ def _decode(line: bytes) -> str:
         return line.decode("latin-1")
 
 
+def _fits(role: str, cell: str) -> bool:
+    """Whether a cell may be what a column should hold, whatever its unit."""
+    if role == "peer":
+        return bool(cell)
+    return (as_instant(cell, "ns") if role in INSTANTS else as_integer(cell)) is not None
+
+
 def _begin(lines: Lines, rows: Iterator[bytes], selection: Selection) -> tuple[str, int, list[Column], str]:
     """Delimiter, width, columns, and the first line of data of a table without a header."""
     for line in rows:
         text = _decode(line)
         if not text.strip() or text.startswith("#"):
             continue
-        for delimiter in _DELIMITERS:
-            cells = _cells(text, delimiter)
-            columns = cells and selection.find(cells)
-            if not (cells and columns):
-                continue
-            if not selection.by_number:
-                return delimiter, len(cells), columns, ""
-            if as_instant(cells[columns[0].place], "ns") is not None:
-                return delimiter, len(cells), columns, text
+        for alone in (False, True):  # a table of one column has no delimiter
+            for delimiter in _OF_NUMBERS if selection.by_number else _DELIMITERS:
+                cells = _cells(text, delimiter) or [""]
+                columns = selection.find(cells) if (len(cells) == 1) == alone else None
+                if columns and not selection.by_number:
+                    return delimiter, len(cells), columns, ""
+                if columns and all(_fits(column.role, cells[column.place]) for column in columns):
+                    return delimiter, len(cells), columns, text
         problem = f"expected {selection.wanted()}; found {excerpt(line)}"
         if not selection.by_number:
             raise TraceError(problem, lines.path, lines.number)

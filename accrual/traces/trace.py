@@ -53,7 +53,8 @@ class TraceError(ValueError):
         self.file = None if file is None else os.fspath(file)
         self.line = line
         place = "" if file is None else f"{self.file}: " if line is None else f"{self.file}:{line}: "
-        super().__init__(place + message)
+        # In one line, whatever names a file has for its columns and a library for its troubles.
+        super().__init__(" ".join((place + message).splitlines()))
 
 
 def _as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
