@@ -131,8 +131,11 @@ def read_table(path: str | os.PathLike[str], lenient: bool, selection: Selection
             gathered = Batches(file.schema_arrow, selection, lenient)
             for batch in file.iter_batches(columns=gathered.names, use_threads=False):
                 gathered.take(batch)
-            return gathered.traces(**about)
+            traces = gathered.traces(**about)
         except ValueError as error:
             if isinstance(error, pa.ArrowException):
                 raise  # of damage
             raise TraceError(str(error), path) from None
+    if not any(map(len, traces)):
+        raise TraceError("no heartbeat", path)
+    return traces
