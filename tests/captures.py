@@ -41,11 +41,11 @@ def cooked2(packet):
 
 def pcap(packets, order="<", unit=1_000, link=1, snaplen=65_535, version=2):
     """A capture of (time in ns, frame) pairs, cut to `snaplen`."""
-    text = struct.pack(order + "IHHiIII", MAGIC[unit], version, 4, 0, 0, snaplen, link)
+    text = [struct.pack(order + "IHHiIII", MAGIC[unit], version, 4, 0, 0, snaplen, link)]
     for time, frame in packets:
         kept = frame[:snaplen]
-        text += struct.pack(order + "IIII", time // 10**9, time % 10**9 // unit, len(kept), len(frame)) + kept
-    return text
+        text.append(struct.pack(order + "IIII", time // 10**9, time % 10**9 // unit, len(kept), len(frame)) + kept)
+    return b"".join(text)
 
 
 def block(kind, body, order="<"):

@@ -205,7 +205,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException as error:
         with contextlib.suppress(OSError):  # it may never have come to be
             beside.unlink()
-        if isinstance(error, OSError) and error.filename == os.fspath(beside):
+        if isinstance(error, OSError) and error.filename in (None, os.fspath(beside)):  # None: of a disk that is full
             error.filename, error.filename2 = os.fspath(path), None  # the only name that the caller knows
         raise
     # The new name is safe when its folder is, on those file systems that sync folders.

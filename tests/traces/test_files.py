@@ -187,7 +187,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, name):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, match=f"File too large: '{tmp_path / name}'"):
             trace.write(tmp_path / name)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
