@@ -21,7 +21,7 @@ from accrual.detectors import (
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import NEVER, Mistakes, Replay, levels, replay
-from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
+from accrual.traces import Outages, Trace, TraceError, datasets, import_trace, load, outages, read_trace
 
 if TYPE_CHECKING:
     from accrual.traces.synthetic import synthesize
@@ -40,6 +40,7 @@ __all__ = [
     "ManualClock",
     "Mistakes",
     "Monitor",
+    "Outages",
     "PhiExponential",
     "PhiLogistic",
     "PhiNormal",
@@ -56,6 +57,7 @@ __all__ = [
     "import_trace",
     "levels",
     "load",
+    "outages",
     "presets",
     "qos",
     "read_trace",

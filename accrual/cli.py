@@ -26,8 +26,11 @@ from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.replay import NEVER, replay
 from accrual.show import plots
-from accrual.traces import Trace, TraceError, datasets, import_trace, load, parts
+from accrual.traces import Outages, Trace, TraceError, datasets, import_trace, load, outages, parts
+from accrual.traces.formats import FORMATS
 from accrual.traces.record import configure_record, configure_send, run_record, run_send
+from accrual.traces.selection import INSTANTS, ROLES
+from accrual.traces.selection import UNITS as TIME_UNITS
 from accrual.traces.synthetic import RECIPES, Specification, specify
 
 if TYPE_CHECKING:
@@ -141,14 +144,37 @@ def _parser() -> argparse.ArgumentParser:
 
 def _configure_import(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("trace", metavar="IN", help="Parquet, CSV or a log of ping; - for standard input")
+    add("trace", metavar="IN", help="what was recorded, of any of the formats below; - for standard input")
     add(
         "out",
         metavar="OUT",
         type=_named(_TRACE_FILES, "-"),
         help=f"{_OUT_HELP}; of many sessions the n-th goes to OUT-n",
     )
-    add("--format", choices=("ping", "csv", "parquet"), help="of IN (default: judged by its content)")
+    add("--format", choices=FORMATS, help="of IN (default: judged by its content)")
+    add(
+        "--column",
+        type=_column,
+        action="append",
+        dest="columns",
+        metavar="ROLE=NAME",
+        help=f"of a table: which column is {', '.join(ROLES)}; a number, from 1, where there is no header; may be "
+        "repeated",
+    )
+    add(
+        "--unit",
+        type=_unit,
+        action="append",
+        dest="units",
+        metavar="[ROLE=]UNIT",
+        help=f"of a table's instants: {', '.join(TIME_UNITS)}",
+    )
+    add(
+        "--filter",
+        metavar="TERMS",
+        help="of a capture: which packets are heartbeats, such as 'udp and src host 192.0.2.1 and dst port 7007' "
+        "(default: those of accrual send)",
+    )
     _add_reading(parser)
     add("--force", action="store_true", help="overwrite files that exist")
     add("--json", action="store_true", help="print a summary as JSON")
@@ -222,17 +248,25 @@ def _configure_curve(parser: argparse.ArgumentParser) -> None:
     _add_scoring(parser)
 
 
+def _configure_outages(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("traces", nargs="+", metavar="TRACE", help=_TRACE_HELP)
+    add("--min", type=_duration, required=True, metavar="T", help="the shortest gap, such as 30s, 5min, 200ms")
+    _add_reading(parser)
+    add("--json", action="store_true", help="print the gaps as JSON")
+
+
 def _configure_datasets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything known about them as JSON")
 
 
-_TRACE_HELP: Final = "Parquet, CSV, a log of ping, the name of a dataset, or - for standard input"
+_TRACE_HELP: Final = "a file of any format that accrual import takes, the name of a dataset, or - for standard input"
 _DETECTOR: Final = "NAME[:PARAMETER=VALUE,...]"
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--session", type=int, metavar="N", help="only the N-th session of a log of ping")
-    parser.add_argument("--lenient", action="store_true", help="skip lines that do not belong, and say how many")
+    parser.add_argument("--session", type=int, metavar="N", help="only the N-th session or peer of the file")
+    parser.add_argument("--lenient", action="store_true", help="skip what does not belong, and say how much")
 
 
 def _add_scoring(parser: argparse.ArgumentParser) -> None:
@@ -287,6 +321,42 @@ def _named(endings: tuple[str, ...], *others: str) -> Callable[[str], str]:
     return check
 
 
+def _column(text: str) -> tuple[str, str | int]:
+    """Read ``arrivals=ts`` and ``arrivals=1``."""
+    role, found, name = text.partition("=")
+    if role not in ROLES or not found or not name:
+        raise argparse.ArgumentTypeError(f"must be ROLE=NAME with a role of {', '.join(ROLES)}, is {text!r}")
+    return role, int(name) if name.isascii() and name.isdigit() and len(name) < 6 else name
+
+
+def _unit(text: str) -> dict[str, str]:
+    """Read ``ms`` and ``sent=ns``."""
+    role, found, unit = text.rpartition("=")
+    if unit not in TIME_UNITS or (found and role not in INSTANTS):
+        raise argparse.ArgumentTypeError(
+            f"must be {', '.join(TIME_UNITS)}, of all instants or after {', '.join(f'{role}=' for role in INSTANTS)}, "
+            f"is {text!r}"
+        )
+    return {role: unit} if found else dict.fromkeys(INSTANTS, unit)
+
+
+_DURATIONS: Final = {"ns": "1e-9", "us": "1e-6", "ms": "1e-3", "s": "1", "min": "60", "h": "3600", "d": "86400"}
+
+
+def _duration(text: str) -> float:
+    """Read ``30s``, ``5min``, ``200ms``."""
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        seconds = float(Decimal(number) * Decimal(_DURATIONS[text[len(number) :]]))
+        if not 1e-9 <= seconds < 2**62 / 1e9:
+            raise ValueError
+    except (KeyError, ValueError, ArithmeticError):
+        raise argparse.ArgumentTypeError(
+            f"must be a number and one of {', '.join(_DURATIONS)}, from 1ns to 146 years, is {text!r}"
+        ) from None
+    return seconds
+
+
 def _thresholds(text: str) -> list[float]:
     """Read ``1,2,4`` and ``0.5:16:0.5``; in decimal, where 0.1 * 3 is 0.3 and a range ends where it says."""
     values: list[Decimal] = []
@@ -328,7 +398,7 @@ def _read(name: str, args: argparse.Namespace) -> list[_Recording]:
         traces = [load(name)]
     else:
         with _seekable(name) as path:
-            traces = import_trace(path, format=getattr(args, "format", None), lenient=args.lenient)
+            traces = import_trace(path, lenient=args.lenient, **_import_options(args))
     label = "standard input" if name == "-" else _printable(name)
     if args.lenient:
         # The counts come with the file, where it is of ours, and may be anything where it is not.
@@ -344,6 +414,17 @@ def _read(name: str, args: argparse.Namespace) -> list[_Recording]:
     if not 1 <= args.session <= len(recordings):
         raise ValueError(f"--session must be 1 to {len(recordings)} in {label}, is {args.session}")
     return [recordings[args.session - 1]]
+
+
+def _import_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `accrual import` was told about the file; nothing for other commands."""
+    if not hasattr(args, "columns"):
+        return {}
+    columns = dict(args.columns or ())
+    if len(columns) < len(args.columns or ()):
+        raise ValueError("--column: a role may have one column only")
+    units = {role: unit for one in args.units or () for role, unit in one.items()}
+    return {"format": args.format, "columns": columns or None, "unit": units or None, "filter": args.filter}
 
 
 @contextlib.contextmanager
@@ -386,6 +467,9 @@ def _run_import(args: argparse.Namespace) -> int:
     for recording in recordings:
         if not len(recording.trace):
             _complain(f"{recording.label}: no heartbeat, not written")
+    about = full[0].trace.about
+    if about.get("format") in ("csv", "jsonl") and "unit_from" in about:
+        _complain(f"{args.trace}: instants are in {about.get('unit')}, judged by {about['unit_from']}")
     summaries = [_summary(recording, out) for recording, out in zip(full, outs, strict=True)]
     # Where the trace itself takes standard output, there is no room for more.
     report = sys.stderr if args.out == "-" else sys.stdout
@@ -585,6 +669,39 @@ def _with_progress(names: list[str]) -> Iterator[str]:
             print(_ERASE, end="", file=sys.stderr, flush=True)
 
 
+def _run_outages(args: argparse.Namespace) -> int:
+    failures: list[Exception] = []
+    results = []
+    for name in args.traces:
+        try:
+            results += [(recording, outages(recording.trace, args.min)) for recording in _read(name, args)]
+        except (OSError, TraceError) as error:
+            failures.append(error)  # the other traces are none the worse for it
+    if args.json:
+        about = ({"trace": recording.name, "session": recording.session} for recording, _ in results)
+        print(json.dumps([one | found.to_dict() for one, (_, found) in zip(about, results, strict=True)]))
+    else:
+        for number, (recording, found) in enumerate(results):
+            print("\n" * bool(number), end="")
+            _print_outages(recording, found)
+    for failure in failures:
+        _complain(failure)
+    return 1 if failures else 0
+
+
+def _print_outages(recording: _Recording, found: Outages) -> None:
+    print(f"{recording.label}: {len(found):,} gaps, {found.duration.sum():,.3f} s in all, times from the first arrival")
+    if not len(found):
+        return
+    first = int(recording.trace.arrivals[0])
+    rows = [("start", "end", "duration", "lost"), ("s", "s", "s", "")]
+    lost = ["-"] * len(found) if found.lost is None else [f"{n:,}" for n in found.lost.tolist()]
+    for start, end, n, restarted in zip(found.start.tolist(), found.end.tolist(), lost, found.restarted, strict=True):
+        seconds = [f"{ns / 1e9:.6f}" for ns in (start - first, end - first, end - start)]
+        rows.append((seconds[0], seconds[1], seconds[2], "restart" if restarted else n))
+    _print_aligned(rows)
+
+
 def _run_curve(args: argparse.Namespace) -> int:
     recordings = _read(args.trace, args)
     if len(recordings) > 1:
@@ -665,6 +782,7 @@ _COMMANDS: Final = (
     ("import", "turn what other programs recorded into traces", _configure_import, _run_import),
     ("synthesize", "make heartbeats of which everything is known", _configure_synthesize, _run_synthesize),
     ("replay", "tell a detector's quality of service at a threshold", _configure_replay, _run_replay),
+    ("outages", "list the gaps in traces", _configure_outages, _run_outages),
     ("curve", "compare detectors at many thresholds", _configure_curve, _run_curve),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
 )

@@ -123,6 +123,17 @@ def decode(data: bytes) -> Heartbeat | None:
         return None
 
 
+def could_begin(data: bytes, size: int) -> bool:
+    """Whether `data` may be the beginning of a heartbeat's datagram of `size` bytes, the rest of which is missing.
+
+    Examples
+    --------
+    >>> could_begin(b"accrHB", 40), could_begin(b"accrHB", 41), could_begin(b"DNS", 40)
+    (True, False, False)
+    """
+    return len(data) < size == SIZE and data[: len(_MAGIC)] == _MAGIC[: len(data)]
+
+
 def parse_address(text: str) -> tuple[str, int]:
     """Split ``HOST:PORT`` or ``[HOST]:PORT``, the latter for IPv6 addresses.
 
