@@ -428,10 +428,15 @@ class Replay:
         chosen = slice(None) if self.chain.accepted is None else self.chain.accepted
         arrivals, deadlines = self.trace.arrivals[chosen], self.deadlines(threshold)[chosen]
         state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[chosen]
-        before = self._lateness(state[:-1], np.maximum(np.diff(arrivals), 0))
-        after = self._lateness(state, np.zeros_like(arrivals))
-        z = self.reached(threshold)[state]
-        late, stays = before > z[:-1], after > z
+        interval = np.maximum(np.diff(arrivals), 0)
+        if self.detector.compiled.sample:
+            # Its level climbs in steps, so that it reaches a threshold and exceeds it at one instant: time decides.
+            wait, known = self.waits(threshold)[state], self.samples[state] >= 0
+            late, stays = known[:-1] & (interval > wait[:-1] // engine.FIXED_UNITS), known & (wait < 0)
+        else:
+            z = self.reached(threshold)[state]
+            late = self._lateness(state[:-1], interval) > z[:-1]
+            stays = self._lateness(state, np.zeros_like(arrivals)) > z
         goes_on = late[:-1] & stays[1:-1]  # suspected before a heartbeat inside the trace, and still after it
         begins, ends = late.copy(), late.copy()
         begins[1:] &= ~goes_on

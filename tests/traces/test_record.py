@@ -111,7 +111,7 @@ def test_a_recording(tmp_path, name):
 
     about = trace.about
     assert about["title"] == "two words"
-    assert about["command"] == f"accrual record {tmp_path / name} --period 0.002 --count 100 --title 'two words'"
+    assert about["command"].endswith(f"accrual record {tmp_path / name} --period 0.002 --count 100 --title 'two words'")
     assert about["disturbance"] == "none"
     assert about["ended"] == "count"
     assert about["ignored_malformed"] == about["ignored_foreign"] == 0
@@ -205,7 +205,7 @@ def test_heartbeats_from_elsewhere(tmp_path, knock):
     assert trace.sent is None
     assert (np.diff(trace.sent_remote) > 0).all()
     assert trace.period == 2e-6
-    assert trace.about["command"] == f"accrual record {tmp_path}/x.csv --listen 127.0.0.1:0 --count 10"
+    assert trace.about["command"].endswith(f"accrual record {tmp_path}/x.csv --listen 127.0.0.1:0 --count 10")
     assert trace.about["ignored_foreign"] == 1
     assert "sender" not in trace.about
 
