@@ -192,6 +192,46 @@ def test_levels_and_deadlines_are_what_the_definitions_say(name, trace, data, th
     )
 
 
+beats = st.tuples(
+    st.integers(5 * 10**7, 3 * 10**8) | st.sampled_from([0, -(10**9), 7 * 10**9 + 1, 2**53 - 1, 2**53]),
+    st.sampled_from([1, 1, 1, 2, 0, 10**6, 10**10]),
+    st.booleans(),
+    st.sampled_from([0] * 9 + [1]),
+)
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if ac.DETECTORS[name].law == "linear"])
+@given(st.lists(beats, max_size=40), st.data())
+def test_numbers_that_come_and_go_are_what_the_definitions_say(name, life, data):
+    """Some heartbeats carry their number and some do not; and there are jumps, silences and restarts."""
+    detector = data.draw(DETECTORS[name])
+    peer, monitor = oracle.fresh(detector), ac.Monitor(detector)
+    now = sequence = epoch = 0
+    for step, numbers, numbered, restarts in life:
+        now, sequence, epoch = now + step, sequence + numbers, epoch + restarts
+        expected, found = peer.level(now) if monitor.last is not None else None, monitor.level(now=now)
+        # Beyond 104 days the location may be cut; 2^-8 ns is by the scale, as above.
+        if expected is not None and abs(peer.location) < 2**53 and peer.scale < 2**53:
+            fine = float((1e-13 * abs(peer.location) + 2**-8) / peer.scale)
+            assert found == pytest.approx(float(expected), rel=1e-11, abs=1e-8 + fine)
+        told = sequence if numbered else None
+        assert peer.heartbeat(now, told, epoch) == monitor.heartbeat(now=now, sequence=told, epoch=epoch)
+        assert peer.known == (monitor.deadline() is not None)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@given(traces(steps, max_size=30), st.data())
+def test_a_wait_is_a_deadline_that_is_not_rounded(name, trace, data):
+    replayed = ac.replay(trace, data.draw(DETECTORS[name]))
+    waits, timeouts = replayed.waits(0.7), replayed.deadlines(0.7)
+    state, last = np.arange(len(trace)), trace.arrivals
+    if replayed.chain.state is not None:
+        state, last = replayed.chain.state, last[replayed.chain.latest]
+    known = timeouts < NEVER
+    wait = np.maximum(waits[state], 0)[known] / 256
+    np.testing.assert_allclose(wait, (timeouts - last)[known], rtol=1e-12, atol=1.01)
+
+
 # ---- expected arrivals -----------------------------------------------------------------------------------------------
 
 
