@@ -595,6 +595,14 @@ def test_a_number_may_jump_as_far_as_it_is_believed_and_the_state_is_kept_all_th
     assert ac.Monitor.restore(json.loads(json.dumps(m.snapshot()))).snapshot() == m.snapshot()
 
 
+def test_a_schedule_that_has_known_thousands_of_heartbeats_is_kept():
+    m = ac.Monitor(ac.ExpectedArrival(), threshold=0)
+    for i in range(2500):
+        m.heartbeat(now=i * 10**8 + i % 7)
+    assert ac.Monitor.restore(m.snapshot()).snapshot() == m.snapshot()
+    assert m.samples == 1000
+
+
 def test_statistics_of_centuries():
     """A clock that goes back again and again lets a window of expected arrivals hold more than 64 bits of them."""
     m = ac.Monitor(ac.Chen(period=1, window=2000), threshold=0)
@@ -616,6 +624,22 @@ def test_an_interval_that_takes_longer_than_there_is_to_outlive_is_never_outlive
     assert m.deadline(threshold=0.5) == 10**16 + 5000
     assert bank.deadlines.tolist() == [ac.NEVER]
     assert ac.replay([0, 5, 10**16], m.detector).deadlines(1).tolist() == [ac.NEVER, 5005, ac.NEVER]
+
+
+def test_every_order_statistic_of_a_window_in_any_order():
+    for intervals in itertools.product([3, 7, 7 * 2**40, 1], repeat=4):
+        m = ac.Monitor(ac.Empirical(window=4), threshold=1)
+        for now in (0, *itertools.accumulate(intervals)):
+            m.heartbeat(now=now)
+        assert [m.deadline(threshold=k / 4) - m.last for k in (1, 2, 3, 4)] == sorted(intervals)
+
+
+def test_a_schedule_goes_on_up_to_a_jump_of_2_33_by_the_window():
+    for jump, unlearned in ((2**33 // 9, 0), (2**33 // 9 + 1, 1)):
+        m = ac.Monitor(ac.Chen(period=1e-8, window=9), threshold=0)
+        m.heartbeat(now=0, sequence=0)
+        m.heartbeat(now=10, sequence=jump)
+        assert m.unlearned == unlearned
 
 
 def test_a_number_from_elsewhere_begins_another_schedule():

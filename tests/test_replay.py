@@ -1,5 +1,6 @@
 """Levels and replays of whole traces: the arrays that go in, and those that come out."""
 
+import itertools
 import json
 import math
 import sys
@@ -16,6 +17,7 @@ from accrual import NEVER
 
 ARRIVALS = np.cumsum([0, 10, 12, 11, 17, 9, 30])
 DETECTOR = ac.PhiNormal(window=3)
+MS = 1_000_000
 EXPECTED = ac.levels(ARRIVALS, DETECTOR)
 
 
@@ -217,6 +219,35 @@ def test_numbers_that_come_and_go_are_what_the_definitions_say(name, life, data)
         told = sequence if numbered else None
         assert peer.heartbeat(now, told, epoch) == monitor.heartbeat(now=now, sequence=told, epoch=epoch)
         assert peer.known == (monitor.deadline() is not None)
+
+
+PLACES = [
+    0,
+    0,
+    0,
+    *(sign * place for place in (2 * MS, 2 * MS + 1, 4 * MS, 6 * MS, 300 * MS, 302 * MS) for sign in (1, -1)),
+]
+
+
+@pytest.mark.parametrize("agree", [1, 2, 3, 20])
+@pytest.mark.parametrize("period", [1.0, None])
+def test_outliers_of_every_kind_are_what_the_definitions_say(agree, period):
+    """Regular heartbeats, until one is an outlier beyond 2 ms; then some that agree, or not, drain or grow."""
+    rng = np.random.default_rng(agree)
+    for gain, scale in itertools.product((0.0, 0.25, 1.0), (None, 0.02)):
+        detector = ac.ExpectedArrival(period=period, gain=gain, agree=agree, scale=scale)
+        for odd in (
+            rng.choice(PLACES, 18),
+            np.arange(18) * 5 * MS,
+            np.arange(18)[::-1] * 30 * MS,
+            rng.permutation(18) * MS,
+        ):
+            regular = np.zeros(int(rng.integers(1, 12)) if period is None else 110, int)
+            late = np.concatenate([regular, odd, np.repeat(rng.choice(PLACES), 4), np.zeros(9, int)])
+            number = np.cumsum(rng.choice([1, 1, 1, 3], len(late)))
+            trace = ac.Trace(number * 10**9 + late, sequence=number)
+            levels = [math.nan if level is None else float(level) for level in oracle.levels(trace, detector)]
+            np.testing.assert_allclose(ac.levels(trace, detector), levels, rtol=1e-11, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", DETECTORS)

@@ -413,7 +413,8 @@ cdef inline void begin(const estimator *e, sums *w, memory *m) noexcept nogil:
 
 cdef inline double middle(const int64_t *intervals, int64_t n) noexcept nogil:
     """Their median; 0 where there are none."""
-    return (kth_smallest(intervals, n, (n + 1) // 2) + <double> kth_smallest(intervals, n, n // 2 + 1)) / 2 if n else 0
+    cdef int64_t lower = kth_smallest(intervals, n, (n + 1) // 2) if n else 0
+    return lower if n % 2 else (lower + <double> kth_smallest(intervals, n, n // 2 + 1)) / 2 if n else 0
 
 
 cdef inline bint by_median(const estimator *e) noexcept nogil:
