@@ -250,6 +250,25 @@ def test_outliers_of_every_kind_are_what_the_definitions_say(agree, period):
             np.testing.assert_allclose(ac.levels(trace, detector), levels, rtol=1e-11, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        [*[1.0] * 110, *[1.05] * 12, 1.06, 1.04, *[1.05] * 12],  # given up at the twelfth outlier that grows
+        [*[1.0] * 110, *[1.05] * 11, *[1.0] * 20],  # and not at the eleventh
+        [*[1.0] * 340, *[1.0005, 1.0002] * 30],  # followed, a 500th at a time
+        [0.0] * 40,  # never below 1 ns
+    ],
+    ids=["given up", "kept", "followed", "equal instants"],
+)
+def test_an_estimated_period_is_what_the_definitions_say(seconds):
+    trace = ac.Trace(np.cumsum(np.array([0.0, *seconds]) * 1e9).round().astype(int))
+    for scale in (None, 0.0):
+        detector = ac.ExpectedArrival(scale=scale)
+        levels = [math.nan if level is None else float(level) for level in oracle.levels(trace, detector)]
+        unit = 1e-9 if scale is None else 1.0
+        np.testing.assert_allclose(ac.levels(trace, detector), levels, rtol=1e-11, atol=unit * 2**-8)
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 @given(traces(steps, max_size=30), st.data())
 def test_a_wait_is_a_deadline_that_is_not_rounded(name, trace, data):
