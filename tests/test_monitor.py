@@ -595,6 +595,16 @@ def test_a_number_may_jump_as_far_as_it_is_believed_and_the_state_is_kept_all_th
     assert ac.Monitor.restore(json.loads(json.dumps(m.snapshot()))).snapshot() == m.snapshot()
 
 
+def test_what_is_expected_beyond_208_days_is_expected_then():
+    m = ac.Monitor(ac.Chen(period=9e6, window=9), threshold=0)
+    m.heartbeat(now=0, sequence=0)
+    m.heartbeat(now=1, sequence=10**6)
+    assert m.deadline() == m.last + 2**54
+    m = ac.Monitor(ac.ExpectedArrival(period=9e6, scale=1000), threshold=1)
+    m.heartbeat(now=0)
+    assert m.level(now=9 * 10**15 + 2**54) == 1
+
+
 def test_a_schedule_that_has_known_thousands_of_heartbeats_is_kept():
     m = ac.Monitor(ac.ExpectedArrival(), threshold=0)
     for i in range(2500):

@@ -256,9 +256,10 @@ def test_outliers_of_every_kind_are_what_the_definitions_say(agree, period):
         [*[1.0] * 110, *[1.05] * 12, 1.06, 1.04, *[1.05] * 12],  # given up at the twelfth outlier that grows
         [*[1.0] * 110, *[1.05] * 11, *[1.0] * 20],  # and not at the eleventh
         [*[1.0] * 340, *[1.0005, 1.0002] * 30],  # followed, a 500th at a time
+        [*[1.0] * 110, *(1 + 0.01 * (-1) ** k * (2 * k + 1) for k in range(20)), *[1.0] * 9],  # kept: on both sides
         [0.0] * 40,  # never below 1 ns
     ],
-    ids=["given up", "kept", "followed", "equal instants"],
+    ids=["given up", "kept", "followed", "both sides", "equal instants"],
 )
 def test_an_estimated_period_is_what_the_definitions_say(seconds):
     trace = ac.Trace(np.cumsum(np.array([0.0, *seconds]) * 1e9).round().astype(int))
