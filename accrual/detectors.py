@@ -494,7 +494,8 @@ class Chen(Detector):
     period : float, optional
         The sender's interval, s; 1e-9 to 9.0e6. None: estimated, from the second heartbeat on.
     window : int
-        Heartbeats that count; 1 to 2**16. 32 and more did as well as known delays in the paper; comparisons use 1000.
+        Heartbeats that count; 1 to 2**16, and 2 or more where the period is estimated. 32 and more did as well as known
+        delays in the paper; comparisons use 1000.
 
     Source
     ------
@@ -518,7 +519,7 @@ class Chen(Detector):
 
     def __post_init__(self) -> None:
         _seconds(self, "period", least=1 / NS, optional=True)
-        _count(self, "window", 1, LARGEST_SCHEDULE)
+        _count(self, "window", 2 if self.period is None else 1, LARGEST_SCHEDULE)
 
     @cached_property
     def compiled(self) -> engine.Detector:

@@ -81,7 +81,7 @@ class Stats:
     n : int
         Intervals in the window.
     mean, deviation : float
-        Of these, s; the deviation with divisor n and without floor. NaN where there are none.
+        Of these, s; the deviation with divisor n and without floor. NaN where there are none, or centuries of them.
     last : int or None
         Arrival of the last accepted heartbeat, ns.
     accepted, ignored, clock_steps, restarts, unlearned : int

@@ -249,7 +249,7 @@ class Replay:
         As given.
     samples, total, denominators : int32, int64 [ns], float64 [ns] arrays
         What the estimator knows after each instant of the chain: n (negative, -1 - n, where that is too little),
-        n times the location without the pause, and n times the scale.
+        n times the location without the pause, and n times the scale; 256 times for those that expect an arrival.
     """
 
     trace: Trace
@@ -396,7 +396,9 @@ class Replay:
             counts = self.reached(threshold)
             wait = np.where(counts <= 0, -longest, np.minimum(self._outlive(counts, 8), longest))
             return np.where(known, wait, 0)
-        pause, n = self.detector.compiled.parameters["pause"], np.where(known, self.samples, 1)
+        compiled = self.detector.compiled
+        # What location and scale were multiplied by: see estimators.pxd.
+        pause, n = compiled.parameters["pause"], unit if compiled.scheduled else np.where(known, self.samples, 1)
         with np.errstate(over="ignore"):
             wait = np.rint((self.total / n + self.reached(threshold) * (self.denominators / n) + pause) * unit)
         # Cut again as an integer: the double next to the limit is too large.

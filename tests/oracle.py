@@ -393,17 +393,21 @@ class Scheduled(Linear):
             else:
                 steps = max(1, round(interval / self.usual)) if self.usual else 1
             if interval >= 2**53 or steps > self.most_steps:  # of another schedule
+                number = self.count + steps
                 self.forget()
-                steps = None
+                self.count, steps = number, None
         if steps is not None:
             number = self.count + steps
+            if sequence is not None:  # numbers before it that were guessed are moved to lie so far before it
+                self.move(0, sequence - number)
+                number = sequence
             self.heartbeats.append((now, number))
             self.track(now, number)
         elif interval is not None and interval < 0:  # so long after the last one as before, by the new time
             number = self.count + 1 if sequence is None else sequence
             self.move(interval, number - self.count)
         else:
-            number = 0 if sequence is None else sequence
+            number = self.count if sequence is None else sequence
             self.heartbeats = [(now, number)]
             self.track(now, number)
         self.count = number

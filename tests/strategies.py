@@ -48,7 +48,8 @@ DETECTORS = {
         window=st.integers(1, 12),
         stretch=st.sampled_from([1.0, 1.1, 1 / 0.9, 3.0]),
     ),
-    "chen": st.builds(ac.Chen, period=st.none() | _periods, window=st.integers(1, 12)),
+    "chen": st.builds(ac.Chen, period=st.none() | _periods, window=st.integers(2, 12))
+    | st.builds(ac.Chen, period=_periods, window=st.just(1)),
     "two-window": st.integers(1, 12).flatmap(
         lambda long: st.builds(ac.TwoWindow, period=_periods, short=st.integers(1, long), long=st.just(long))
     ),

@@ -247,9 +247,9 @@ def test_a_byte_changed_anywhere_is_refused(path):
             ac.Bank.restore(path)
 
 
-def forged(path, change=None, **about):
+def forged(path, change=None, of=None, **about):
     """A file with other contents and a checksum that is right."""
-    fed().snapshot(path)
+    (of or fed()).snapshot(path)
     magic, header, body = path.read_bytes()[:-4].split(b"\n", 2)
     header = json.dumps(json.loads(header) | about).encode()
     body = bytearray(body)
@@ -308,6 +308,28 @@ def test_a_hostile_interval_is_refused(path, interval):
 
     with pytest.raises(ValueError, match="account 2 is none that heartbeats can leave behind"):
         ac.Bank.restore(forged(path, change))
+
+
+@pytest.mark.parametrize("detector", [d for d in EXAMPLES if d.compiled.scheduled], ids=str)
+@pytest.mark.parametrize("ahead", [-1, 2**62, 2**63 - 1])
+def test_a_hostile_schedule_is_refused(path, detector, ahead):
+    def change(body):
+        start = len(b._arrays[0].tobytes()) + 2 * 8 * len(b)  # of the schedules: after accounts, sequences and epochs
+        body[start : start + 8] = ahead.to_bytes(8, "little", signed=True)
+
+    b = ac.Bank(detector, peers=1, threshold=1)
+    b.heartbeat([0, 0, 0], [0, 10**8, 2 * 10**8])
+    with pytest.raises(ValueError, match="account 0 is none that heartbeats can leave behind"):
+        ac.Bank.restore(forged(path, change, of=b))
+
+
+@pytest.mark.parametrize("detector", [ac.ExpectedArrival(period=6000), ac.Bertier(period=6000)], ids=str)
+def test_a_number_that_jumps_keeps_nobody_from_growing_or_coming_back(path, detector):
+    b = ac.Bank(detector, peers=1, threshold=1)
+    b.heartbeat([0] * 20, np.arange(20) * 10**9, sequence=np.arange(20) * 8_500_000)
+    b.resize(2)
+    b.snapshot(path)
+    assert_same(ac.Bank.restore(path), b)
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------------

@@ -130,6 +130,7 @@ def test_detector_itself_is_none():
         ("phi:window=ten", "phi-normal: window must be a number, got 'ten'"),
         ("phi:window=1.5", "phi-normal: window must be a number, got '1.5'"),
         ("phi:window=0", "window must be a whole number"),
+        ("chen:window=1", "window must be a whole number from 2 to 65536, got 1"),
         ("fixed", "fixed-timeout needs period"),
     ],
 )

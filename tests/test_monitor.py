@@ -549,6 +549,13 @@ def test_another_detector_takes_over_the_schedule():
         for now, sequence in numbered[-m.samples - 1 :]:
             fresh.heartbeat(now=now, sequence=sequence)
         assert m.deadline() == fresh.deadline()
+    m.heartbeat(now=60)
+    m.detector = ac.Bertier(period=1e-8, window=9)  # 6 was counted along, and 7 is the next
+    m.heartbeat(now=70, sequence=7)
+    assert m.snapshot()["schedule"]["steps"][-2:] == [1, 1]
+    m = ac.Monitor(ac.Chen(period=1e-8, window=9), threshold=1e-8)
+    for now, sequence in numbered:
+        m.heartbeat(now=now, sequence=sequence)
     m.detector = ac.PhiNormal(window=9)
     assert m.snapshot()["intervals"] == [11, 8, 22, 9][-m.samples :]
     m.detector = ac.Chen(period=1e-8, window=9)
@@ -562,6 +569,87 @@ def test_numbers_that_fail_to_come_are_counted_along():
         m.heartbeat(now=now, sequence=sequence)
     assert m.snapshot()["schedule"]["steps"] == [1, 1, 2, 1, 1]
     assert m.deadline() == 70
+
+
+def test_numbers_are_counted_along_through_a_silence_of_104_days():
+    """The heartbeat that ends it came without one: the next schedule begins there, and its numbers go on."""
+    m = ac.Monitor(ac.Chen(period=1, window=9), threshold=0)
+    for second, sequence in ((0, 0), (1, 1), (200 * 86400, None), (200 * 86400 + 1, 200 * 86400 + 1)):
+        m.heartbeat(now=second * 10**9, sequence=sequence)
+    assert (m.unlearned, m.snapshot()["schedule"]["steps"]) == (1, [1])
+    assert m.deadline() == m.last + 10**9
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [ac.ExpectedArrival(period=6000), ac.Bertier(period=6000), ac.Bertier(period=9e6, window=1, gamma=1)],
+    ids=str,
+)
+def test_a_number_may_jump_as_far_as_it_is_believed_and_the_state_is_kept_all_the_same(detector):
+    """What the jump leaves behind, centuries of error, is what heartbeats can leave: it goes through every file."""
+    m = ac.Monitor(detector, threshold=0)
+    far = detector.compiled.parameters["window"] + 1
+    for i in range(20):
+        m.heartbeat(now=i * 10**9, sequence=i * (2**33 // far))
+    assert m.unlearned == 0
+    assert ac.Monitor.restore(json.loads(json.dumps(m.snapshot()))).snapshot() == m.snapshot()
+
+
+def test_what_is_expected_beyond_208_days_is_expected_then():
+    m = ac.Monitor(ac.Chen(period=9e6, window=9), threshold=0)
+    m.heartbeat(now=0, sequence=0)
+    m.heartbeat(now=1, sequence=10**6)
+    assert m.deadline() == m.last + 2**54
+    m = ac.Monitor(ac.ExpectedArrival(period=9e6, scale=1000), threshold=1)
+    m.heartbeat(now=0)
+    assert m.level(now=9 * 10**15 + 2**54) == 1
+
+
+def test_a_schedule_that_has_known_thousands_of_heartbeats_is_kept():
+    m = ac.Monitor(ac.ExpectedArrival(), threshold=0)
+    for i in range(2500):
+        m.heartbeat(now=i * 10**8 + i % 7)
+    assert ac.Monitor.restore(m.snapshot()).snapshot() == m.snapshot()
+    assert m.samples == 1000
+
+
+def test_statistics_of_centuries():
+    """A clock that goes back again and again lets a window of expected arrivals hold more than 64 bits of them."""
+    m = ac.Monitor(ac.Chen(period=1, window=2000), threshold=0)
+    for i in range(1100):
+        m.heartbeat(now=0, sequence=2 * i)
+        m.heartbeat(now=2**53 - 1, sequence=2 * i + 1)
+    assert (m.stats().n, m.clock_steps) == (1100, 1099)
+    assert math.isnan(m.stats().mean)
+    assert math.isnan(m.stats().deviation)
+
+
+def test_an_interval_that_takes_longer_than_there_is_to_outlive_is_never_outlived():
+    m = ac.Monitor(ac.Empirical(window=3, stretch=1000), threshold=1)
+    bank = ac.Bank(m.detector, peers=1, threshold=1)
+    for now in (0, 5, 10**16):  # 116 days, times 1000
+        m.heartbeat(now=now)
+        bank.heartbeat(0, now=now)
+    assert m.deadline() is None
+    assert m.deadline(threshold=0.5) == 10**16 + 5000
+    assert bank.deadlines.tolist() == [ac.NEVER]
+    assert ac.replay([0, 5, 10**16], m.detector).deadlines(1).tolist() == [ac.NEVER, 5005, ac.NEVER]
+
+
+def test_every_order_statistic_of_a_window_in_any_order():
+    for intervals in itertools.product([3, 7, 7 * 2**40, 1], repeat=4):
+        m = ac.Monitor(ac.Empirical(window=4), threshold=1)
+        for now in (0, *itertools.accumulate(intervals)):
+            m.heartbeat(now=now)
+        assert [m.deadline(threshold=k / 4) - m.last for k in (1, 2, 3, 4)] == sorted(intervals)
+
+
+def test_a_schedule_goes_on_up_to_a_jump_of_2_33_by_the_window():
+    for jump, unlearned in ((2**33 // 9, 0), (2**33 // 9 + 1, 1)):
+        m = ac.Monitor(ac.Chen(period=1e-8, window=9), threshold=0)
+        m.heartbeat(now=0, sequence=0)
+        m.heartbeat(now=10, sequence=jump)
+        assert m.unlearned == unlearned
 
 
 def test_a_number_from_elsewhere_begins_another_schedule():

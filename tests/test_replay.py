@@ -1,5 +1,6 @@
 """Levels and replays of whole traces: the arrays that go in, and those that come out."""
 
+import itertools
 import json
 import math
 import sys
@@ -16,6 +17,7 @@ from accrual import NEVER
 
 ARRIVALS = np.cumsum([0, 10, 12, 11, 17, 9, 30])
 DETECTOR = ac.PhiNormal(window=3)
+MS = 1_000_000
 EXPECTED = ac.levels(ARRIVALS, DETECTOR)
 
 
@@ -190,6 +192,95 @@ def test_levels_and_deadlines_are_what_the_definitions_say(name, trace, data, th
     np.testing.assert_allclose(
         ac.replay(trace, detector).deadlines(threshold), deadlines, rtol=1e-12 * slack, atol=slack
     )
+
+
+beats = st.tuples(
+    st.integers(5 * 10**7, 3 * 10**8) | st.sampled_from([0, -(10**9), 7 * 10**9 + 1, 2**53 - 1, 2**53]),
+    st.sampled_from([1, 1, 1, 2, 0, 10**6, 10**10]),
+    st.booleans(),
+    st.sampled_from([0] * 9 + [1]),
+)
+
+
+@pytest.mark.parametrize("name", [name for name in DETECTORS if ac.DETECTORS[name].law == "linear"])
+@given(st.lists(beats, max_size=40), st.data())
+def test_numbers_that_come_and_go_are_what_the_definitions_say(name, life, data):
+    """Some heartbeats carry their number and some do not; and there are jumps, silences and restarts."""
+    detector = data.draw(DETECTORS[name])
+    peer, monitor = oracle.fresh(detector), ac.Monitor(detector)
+    now = sequence = epoch = 0
+    for step, numbers, numbered, restarts in life:
+        now, sequence, epoch = now + step, sequence + numbers, epoch + restarts
+        expected, found = peer.level(now) if monitor.last is not None else None, monitor.level(now=now)
+        # Beyond 104 days the location may be cut; 2^-8 ns is by the scale, as above.
+        if expected is not None and abs(peer.location) < 2**53 and peer.scale < 2**53:
+            fine = float((1e-13 * abs(peer.location) + 2**-8) / peer.scale)
+            assert found == pytest.approx(float(expected), rel=1e-11, abs=1e-8 + fine)
+        told = sequence if numbered else None
+        assert peer.heartbeat(now, told, epoch) == monitor.heartbeat(now=now, sequence=told, epoch=epoch)
+        assert peer.known == (monitor.deadline() is not None)
+
+
+PLACES = [
+    0,
+    0,
+    0,
+    *(sign * place for place in (2 * MS, 2 * MS + 1, 4 * MS, 6 * MS, 300 * MS, 302 * MS) for sign in (1, -1)),
+]
+
+
+@pytest.mark.parametrize("agree", [1, 2, 3, 20])
+@pytest.mark.parametrize("period", [1.0, None])
+def test_outliers_of_every_kind_are_what_the_definitions_say(agree, period):
+    """Regular heartbeats, until one is an outlier beyond 2 ms; then some that agree, or not, drain or grow."""
+    rng = np.random.default_rng(agree)
+    for gain, scale in itertools.product((0.0, 0.25, 1.0), (None, 0.02)):
+        detector = ac.ExpectedArrival(period=period, gain=gain, agree=agree, scale=scale)
+        for odd in (
+            rng.choice(PLACES, 18),
+            np.arange(18) * 5 * MS,
+            np.arange(18)[::-1] * 30 * MS,
+            rng.permutation(18) * MS,
+        ):
+            regular = np.zeros(int(rng.integers(1, 12)) if period is None else 110, int)
+            late = np.concatenate([regular, odd, np.repeat(rng.choice(PLACES), 4), np.zeros(9, int)])
+            number = np.cumsum(rng.choice([1, 1, 1, 3], len(late)))
+            trace = ac.Trace(number * 10**9 + late, sequence=number)
+            levels = [math.nan if level is None else float(level) for level in oracle.levels(trace, detector)]
+            np.testing.assert_allclose(ac.levels(trace, detector), levels, rtol=1e-11, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        [*[1.0] * 110, *[1.05] * 12, 1.06, 1.04, *[1.05] * 12],  # given up at the twelfth outlier that grows
+        [*[1.0] * 110, *[1.05] * 11, *[1.0] * 20],  # and not at the eleventh
+        [*[1.0] * 340, *[1.0005, 1.0002] * 30],  # followed, a 500th at a time
+        [*[1.0] * 110, *(1 + 0.01 * (-1) ** k * (2 * k + 1) for k in range(20)), *[1.0] * 9],  # kept: on both sides
+        [0.0] * 40,  # never below 1 ns
+    ],
+    ids=["given up", "kept", "followed", "both sides", "equal instants"],
+)
+def test_an_estimated_period_is_what_the_definitions_say(seconds):
+    trace = ac.Trace(np.cumsum(np.array([0.0, *seconds]) * 1e9).round().astype(int))
+    for scale in (None, 0.0):
+        detector = ac.ExpectedArrival(scale=scale)
+        levels = [math.nan if level is None else float(level) for level in oracle.levels(trace, detector)]
+        unit = 1e-9 if scale is None else 1.0
+        np.testing.assert_allclose(ac.levels(trace, detector), levels, rtol=1e-11, atol=unit * 2**-8)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@given(traces(steps, max_size=30), st.data())
+def test_a_wait_is_a_deadline_that_is_not_rounded(name, trace, data):
+    replayed = ac.replay(trace, data.draw(DETECTORS[name]))
+    waits, timeouts = replayed.waits(0.7), replayed.deadlines(0.7)
+    state, last = np.arange(len(trace)), trace.arrivals
+    if replayed.chain.state is not None:
+        state, last = replayed.chain.state, last[replayed.chain.latest]
+    known = timeouts < NEVER
+    wait = np.maximum(waits[state], 0)[known] / 256
+    np.testing.assert_allclose(wait, (timeouts - last)[known], rtol=1e-12, atol=1.01)
 
 
 # ---- expected arrivals -----------------------------------------------------------------------------------------------

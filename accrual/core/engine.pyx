@@ -19,7 +19,7 @@ from accrual.core.estimators cimport (
     learn, located, location_fixed, longest_outlived, nothing_known, outlived_after, outlived_after_fixed, parts,
     rank_at_most, scheduled, sorted_insert, sorted_remove, square, sums, u128, welcome, widening)
 from accrual.core.expected cimport (
-    MOST_KNOWN, SCHEDULE_WORDS, SEEDS, begin_schedule, estimated, follows, next_arrival, read_schedule, schedule,
+    MOST_KNOWN, MOST_WORSENING, SCHEDULE_WORDS, SEEDS, begin_schedule, estimated, follows, next_arrival, read_schedule, schedule,
     steps_of)
 from accrual.core.laws cimport (
     EXPONENTIAL, LINEAR, LOGISTIC, NORMAL, SHARE, STUDENT, asks, inverse_of, law as law_kind, level_of, levels_of)
@@ -125,7 +125,7 @@ cdef class Detector:
             # Nothing divides by n = 0, and Student's law has n - 1 degrees of freedom. (A constant's n is 1.)
             ("min_samples", min_samples >= (0 if constant or expects else 2 if law == "student" else 1)),
             ("stretch", len(stretch) == 2 and 1 <= stretch[1] <= stretch[0] < 1 << 57),
-            ("period", 0 <= period <= 2.0**53), ("short_window", 0 <= short_window <= window),
+            ("period", 0 <= period <= 2.0**53 and (period > 0 or kind not in ("later", "margin"))), ("short_window", 0 <= short_window <= window),
             ("beta", 0 <= beta < INFINITY), ("phi", 0 <= phi < INFINITY), ("gamma", 0 <= gamma <= 1),
             ("gain", 0 <= gain <= 1), ("clip", 0 <= clip < INFINITY), ("agree", 0 <= agree <= 1000),
             ("share", share < INFINITY),
@@ -413,7 +413,8 @@ cdef inline void begin(const estimator *e, sums *w, memory *m) noexcept nogil:
 
 cdef inline double middle(const int64_t *intervals, int64_t n) noexcept nogil:
     """Their median; 0 where there are none."""
-    return (kth_smallest(intervals, n, (n + 1) // 2) + <double> kth_smallest(intervals, n, n // 2 + 1)) / 2 if n else 0
+    cdef int64_t lower = kth_smallest(intervals, n, (n + 1) // 2) if n else 0
+    return lower if n % 2 else (lower + <double> kth_smallest(intervals, n, n // 2 + 1)) / 2 if n else 0
 
 
 cdef inline bint by_median(const estimator *e) noexcept nogil:
@@ -425,13 +426,18 @@ cdef inline bint by_median(const estimator *e) noexcept nogil:
     return e.kind == EXPECTED and estimated(e)
 
 
+cdef inline void take_for_granted(schedule *plan, bint numbered, int64_t steps) noexcept nogil:
+    """Count along with a sender whose heartbeat came without a number, `steps` after the last."""
+    plan.ahead = 0 if numbered else min(plan.ahead + steps, <int64_t> SUM_LIMIT - 1)
+
+
 cdef inline uint64_t steps_to(const peer_order *before, schedule *plan, bint numbered, int64_t sequence, double period,
                               int64_t interval) noexcept nogil:
     """How many numbers a heartbeat is from the one before: by their sequence numbers, or by the time between them."""
     cdef uint64_t steps
     if not (numbered and before.numbered):
         steps = steps_of(period, interval)
-        plan.ahead = 0 if numbered else min(plan.ahead + <int64_t> steps, <int64_t> SUM_LIMIT)
+        take_for_granted(plan, numbered, <int64_t> steps)
         return steps
     steps = <uint64_t> sequence - <uint64_t> before.sequence
     steps = steps - <uint64_t> plan.ahead if steps > <uint64_t> plan.ahead else 1
@@ -444,7 +450,7 @@ cdef inline verdict take_in(const estimator *e, peer_order *p, sums *w, memory *
     """A heartbeat, whole: does it count, and what does the window learn from it?"""
     cdef peer_order before = p[0]
     cdef verdict v = accept(p, now, numbered, sequence, dated, epoch)
-    cdef int64_t interval
+    cdef int64_t interval, ahead
     cdef uint64_t steps
     cdef double period
     if v == FIRST or v == RESTART:
@@ -458,12 +464,14 @@ cdef inline verdict take_in(const estimator *e, peer_order *p, sums *w, memory *
         if follows(e, interval, steps):
             remember_steps(e, w, m, interval, <int64_t> steps)
         else:
+            ahead = m.plan.ahead
             begin(e, w, m)
+            m.plan.ahead = ahead
             return UNLEARNED
     elif v == COUNTS and e.kind != CONSTANT:
         return v if welcome(e, w, now - before.last) and remember(e, w, m, now - before.last) else UNLEARNED
     elif v == STEP and scheduled(e):
-        m.plan.ahead = 0 if numbered else m.plan.ahead + 1
+        take_for_granted(m.plan, numbered, 1)
     return v
 
 
@@ -528,13 +536,15 @@ cdef list schedule_values(const estimator *e, const schedule *plan):
 
 cdef inline bint sound(const estimator *e, const schedule *plan) noexcept nogil:
     """Whether what a schedule knows beside its window are finite numbers of ns, as heartbeats can leave them."""
-    cdef double limit = 2.0**62  # NaN fails each comparison
+    # One heartbeat's error is below 2^87 ns (2^33 numbers, 104 days each), and there are not 2^41 jumps in an int64's
+    # numbers. NaN fails each comparison.
+    cdef double limit = 2.0**128
     if e.kind == MARGIN:
         return fabs(plan.error) < limit and 0 <= plan.deviation < limit
     if e.kind == TRACKED:
         return (fabs(plan.location) < limit and 0 <= plan.period < limit and 0 <= plan.fast < limit
                 and 0 <= plan.slow < limit and fabs(plan.outlier) < limit and 0 <= plan.first < limit
-                and 0 <= plan.second < limit and 0 <= plan.agreeing <= 1000 and 0 <= plan.worsening < 1 << 30
+                and 0 <= plan.second < limit and 0 <= plan.agreeing <= 1000 and 0 <= plan.worsening <= MOST_WORSENING
                 and 0 <= plan.seeds <= SEEDS and 0 <= plan.known <= MOST_KNOWN)
     return True
 
@@ -922,14 +932,14 @@ cdef class Peer:
         """Of one moment: samples, mean and deviation of their intervals [ns], last, the counters in a dict."""
         cdef counters count = self.count
         cdef peer_order order = self.order
-        cdef int64_t n, i, total = 0
-        cdef u128 squares = 0
+        cdef sums w = sums(n=0, sum=0, squares=0)
+        cdef int64_t n, i
         cdef int64_t *intervals = self.history(&n)
-        for i in range(n):
-            total += intervals[i]
-            squares += square(intervals[i])
+        cdef bint fits = n > 0
+        for i in range(n):  # a window of expected arrivals may hold what the sums of the others cannot
+            fits = fits and learn(&self.compiled.e, &w, intervals[i], 0)
         free(intervals)
-        return (n, <double> total / n if n else NAN, sqrt(exact_spread(n, total, squares)) / n if n else NAN,
+        return (n, <double> w.sum / n if fits else NAN, sqrt(exact_spread(n, w.sum, w.squares)) / n if fits else NAN,
                 order.last if order.heard else None, count)
 
     cdef int64_t *history(self, int64_t *n) except NULL:
@@ -982,6 +992,7 @@ cdef class Peer:
         cdef int64_t n
         cdef int64_t *intervals = self.history(&n)
         cdef bint stepped = columns(&self.compiled.e) > 1
+        cdef int64_t ahead = self.plan.ahead if scheduled(&self.compiled.e) else 0
         self.compiled, self.detector = compiled, detector
         self.z_n = -1
         self.drop_ring()
@@ -989,6 +1000,7 @@ cdef class Peer:
             self.relearn(intervals, intervals + n if stepped else NULL, n)
         finally:
             free(intervals)
+        self.plan.ahead = ahead
         if not self.unknown():
             self.expected = INT64_MAX
         self.changed_by_hand()
@@ -1290,7 +1302,7 @@ cdef class Peers:
             put_down(a, &w)
             return True
         saved = m.plan[0]
-        if saved.ahead < 0 or not sound(e, &saved):
+        if not 0 <= saved.ahead < SUM_LIMIT or not sound(e, &saved):
             return False
         if e.kind == TRACKED:
             w.n = n
@@ -1706,7 +1718,7 @@ cdef int64_t read_block(const estimator *e, const int64_t *c, int64_t i, int64_t
             b.z[j] = lateness(e, n, 0, e.scale, <int64_t> (<uint64_t> c[i + j + 1] - <uint64_t> c[i + j]))
         return count
     # 2^19: see window_block_fits. The last two conditions keep the numerator and what learn() guards in bounds.
-    if (e.kind != MEAN and n == e.window and n <= (1 << 19) and e.pause < (1LL << 33)
+    if ((e.kind == WINDOW or e.kind == PREDICTION) and n == e.window and n <= (1 << 19) and e.pause < (1LL << 33)
             and (w.sum // n + (1LL << 32)) * n < SUM_LIMIT):
         r = w.sum // n
         shifted = w.squares + <u128> n * square(r) - 2 * <u128> r * <u128> w.sum

@@ -226,9 +226,9 @@ cdef inline int64_t longest_outlived(const estimator *e, int64_t elapsed) noexce
 
 
 cdef inline int64_t outlived_after(const estimator *e, int64_t interval) noexcept nogil:
-    """The first whole ns after which an interval is outlived: interval * stretch, rounded up."""
+    """The first whole ns after which an interval is outlived: interval * stretch, rounded up; INT64_MAX: none."""
     cdef int64_t wait = product_over(interval, e.top, e.bottom, 0)
-    return wait + (longest_outlived(e, wait) < interval)
+    return wait + (wait < INT64_MAX and longest_outlived(e, wait) < interval)
 
 
 cdef inline int64_t outlived_after_fixed(const estimator *e, int64_t interval) noexcept nogil:

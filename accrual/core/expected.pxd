@@ -118,7 +118,8 @@ cdef inline int64_t steps_of(double period, int64_t interval) noexcept nogil:
 cdef inline bint follows(const estimator *e, int64_t interval, uint64_t steps) noexcept nogil:
     """Whether a heartbeat can be of the same schedule: not after 104 days, nor with a number from elsewhere.
 
-    A rule that looks at nothing else, so that it holds wherever a trace is cut; within it no sum outgrows its bits.
+    A rule that looks at nothing else, so that it holds wherever a trace is cut. Within it no sum outgrows its bits
+    while a window spans less than 2^64 ns: 584 years, which only a clock that goes back by centuries could make more.
     """
     return interval < (1LL << 53) and 0 < steps <= <uint64_t> e.most_steps
 
@@ -213,7 +214,7 @@ cdef inline void follow_phase(const estimator *e, schedule *s, int64_t interval,
     else:
         same = late * s.outlier > 0
         s.agreeing = s.agreeing + 1 if same and fabs(late - s.outlier) <= limit else 1
-        s.worsening = s.worsening + 1 if same and fabs(late) >= fabs(s.outlier) else 1
+        s.worsening = min(s.worsening + 1, <int32_t> MOST_WORSENING) if same and fabs(late) >= fabs(s.outlier) else 1
         # A queue that comes out: each is less late than the one before. It says nothing about the schedule, and where
         # senders catch up after stalls it would wind up the errors (up to a tenth of the mistakes there).
         drains = same and fabs(late) < fabs(s.outlier) and s.agreeing == 1

@@ -65,9 +65,9 @@ cdef inline void levels_of(law kind, const double *z, double *out, int64_t n, in
     elif kind == EXPONENTIAL:
         for i in range(n):
             out[i] = exponential_level(z[i])
-    elif kind == STUDENT:
+    elif asks(kind):
         for i in range(n):
-            out[i] = level_of(STUDENT, z[i], min(df + i, most))
+            out[i] = level_of(kind, z[i], min(df + i, most))
     else:
         normal_levels(z, out, n)
 

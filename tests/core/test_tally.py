@@ -201,6 +201,7 @@ def test_columns_that_are_too_short_are_refused():
         {"longest": -1},
         {"unlearned": math.nan},
         {"law": "student", "min_samples": 1},
+        *({"kind": kind, "period": 0} for kind in ("later", "margin")),
     ],
     ids=str,
 )
