@@ -19,8 +19,8 @@ from accrual.core.estimators cimport (
     learn, located, location_fixed, longest_outlived, nothing_known, outlived_after, outlived_after_fixed, parts,
     rank_at_most, scheduled, sorted_insert, sorted_remove, square, sums, u128, welcome, widening)
 from accrual.core.expected cimport (
-    MOST_KNOWN, MOST_WORSENING, SCHEDULE_WORDS, SEEDS, begin_schedule, estimated, follows, next_arrival, read_schedule, schedule,
-    steps_of)
+    MOST_KNOWN, MOST_WORSENING, SCHEDULE_WORDS, SEEDS, begin_schedule, estimated, follows, next_arrival, read_schedule,
+    schedule, steps_of)
 from accrual.core.laws cimport (
     EXPONENTIAL, LINEAR, LOGISTIC, NORMAL, SHARE, STUDENT, asks, inverse_of, law as law_kind, level_of, levels_of)
 
@@ -120,12 +120,13 @@ cdef class Detector:
         self.law = LAWS[law]
         self.e.kind = ESTIMATORS[kind]
         wrong = [name for name, good in (
-            ("window", 1 - (constant or expects) <= window
-                       <= (0 if constant else (1 << 16) - 1 if expects else LARGEST_WINDOW)),
+            ("window", (window == 0) if constant else 0 <= window < 1 << 16 if expects
+             else 1 <= window <= LARGEST_WINDOW),
             # Nothing divides by n = 0, and Student's law has n - 1 degrees of freedom. (A constant's n is 1.)
             ("min_samples", min_samples >= (0 if constant or expects else 2 if law == "student" else 1)),
             ("stretch", len(stretch) == 2 and 1 <= stretch[1] <= stretch[0] < 1 << 57),
-            ("period", 0 <= period <= 2.0**53 and (period > 0 or kind not in ("later", "margin"))), ("short_window", 0 <= short_window <= window),
+            ("period", 0 <= period <= 2.0**53 and (period > 0 or kind not in ("later", "margin"))),
+            ("short_window", 0 <= short_window <= window),
             ("beta", 0 <= beta < INFINITY), ("phi", 0 <= phi < INFINITY), ("gamma", 0 <= gamma <= 1),
             ("gain", 0 <= gain <= 1), ("clip", 0 <= clip < INFINITY), ("agree", 0 <= agree <= 1000),
             ("share", share < INFINITY),
