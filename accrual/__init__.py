@@ -21,7 +21,7 @@ from accrual.detectors import (
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import NEVER, Mistakes, Replay, levels, replay
-from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
+from accrual.traces import ScannedTrace, Trace, TraceError, datasets, import_trace, load, read_trace, scan_trace
 
 if TYPE_CHECKING:
     from accrual.traces.synthetic import synthesize
@@ -46,6 +46,7 @@ __all__ = [
     "PhiStudent",
     "QoS",
     "Replay",
+    "ScannedTrace",
     "State",
     "Trace",
     "TraceError",
@@ -60,6 +61,7 @@ __all__ = [
     "qos",
     "read_trace",
     "replay",
+    "scan_trace",
     "synthesize",
 ]
 

@@ -17,11 +17,16 @@ import numpy as np
 from accrual.core import engine
 from accrual.core.engine import EARLY, FIXED_UNITS, LATE, RESUMED, STARTS, TOTAL
 from accrual.detectors import NS, Detector, as_detector, seconds
-from accrual.replay import Chain, Replay, as_threads, as_trace, on_threads
-from accrual.traces.trace import Trace, TraceError
+from accrual.replay import Chain, Replay, as_given, as_threads, chains, on_threads
+from accrual.traces.trace import TraceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import ArrayLike, NDArray
+
+    from accrual.traces.scan import ScannedTrace
+    from accrual.traces.trace import Trace
 
 __all__ = ["Curve", "QoS", "curve", "qos"]
 
@@ -188,14 +193,20 @@ class Curve:
 
 
 def qos(
-    trace: Trace | ArrayLike, detector: Detector, threshold: float, skip: int | None = None, transit: float = 0.0
+    trace: Trace | ScannedTrace | ArrayLike,
+    detector: Detector,
+    threshold: float,
+    skip: int | None = None,
+    transit: float = 0.0,
 ) -> QoS:
     """The quality of service of a detector at one threshold over a trace.
 
     Parameters
     ----------
     trace : Trace or array of int64, shape (n,)
-        Arrivals in ns. Where the trace has ``sent`` (on the receiver's clock), detection times count from there.
+        Arrivals in ns. Where the trace has ``sent`` (on the receiver's clock), detection times count from there. One of
+        `accrual.scan_trace` is read in pieces, in bounded memory but for 8 bytes for each hundredth heartbeat, which
+        detection_time_p99 takes; the result has the same bits.
     detector : Detector
     threshold : float
         As level; what it means is the detector's own.
@@ -222,7 +233,7 @@ def qos(
 
 
 def curve(
-    trace: Trace | ArrayLike,
+    trace: Trace | ScannedTrace | ArrayLike,
     detector: Detector,
     thresholds: ArrayLike | None = None,
     skip: int | None = None,
@@ -239,7 +250,8 @@ def curve(
     thresholds : array, shape (m,), optional
         In any order; by default the detector's own.
     quantiles : bool
-        Whether to give detection_time_p99 and detection_time_max, which need a pass each.
+        Whether to give detection_time_p99 and detection_time_max, which need a pass each, and over a trace on disk 8
+        bytes for each hundredth heartbeat and threshold.
     threads : int
         Threads to use; never changes a bit of the result.
 
@@ -255,9 +267,8 @@ def curve(
     >>> ac.curve(arrivals, ac.FixedTimeout(period=0.1), thresholds=[1.5, 2, 3]).mistakes
     array([1, 1, 0])
     """
-    return _Scoring(as_trace(trace), as_detector(detector), thresholds, skip, transit, as_threads(threads)).curve(
-        quantiles
-    )
+    asked = _Asked(as_detector(detector), thresholds, skip, transit, quantiles, as_threads(threads))
+    return asked.curve(as_given(trace))
 
 
 def _checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
@@ -288,22 +299,89 @@ def _exact_sum(values: NDArray[Any]) -> int:
 _States = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]
 
 
-class _Scoring:
-    """One call of curve: what to score, the tallies, and what becomes of them."""
+class _Asked:
+    """One call of curve: what is asked of a trace, of which the pieces are scored one after another."""
 
     def __init__(
         self,
-        trace: Trace,
         detector: Detector,
         thresholds: ArrayLike | None,
         skip: int | None,
         transit: float,
+        quantiles: bool,
         threads: int,
     ) -> None:
-        self.trace, self.detector, self.threads = trace, detector, threads
+        self.detector, self.quantiles, self.threads = detector, quantiles, threads
         self.thresholds = _checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+        self.skip = None if skip is None else _checked_skip(skip)
         self.transit = seconds("transit", transit)
-        self.chain = Chain(trace, detector.compiled)
+        # Thresholds of one lateness are one, but where that depends on how many intervals are known.
+        z = self.thresholds if self.asks else [detector.compiled.inverse(threshold) for threshold in self.thresholds]
+        self.z, self.where = np.unique(z, return_inverse=True)
+
+    @property
+    def asks(self) -> bool:
+        """Whether each threshold takes a pass of its own."""
+        return self.detector.compiled.asks
+
+    def curve(self, trace: Trace | ScannedTrace) -> Curve:
+        """The QoS at every threshold."""
+        sums: list[_Sums] = []
+        accepted, first = 0, self.skip
+        longest = [_Longest(len(trace)) for _ in self.z] if self.quantiles else []
+        for chain in chains(trace, self.detector.compiled):
+            scoring = _Scoring(self, chain, begun=bool(sums))
+            accepted += len(scoring.arrivals) - chain.fresh
+            if self.skip is None and (first is None or first >= chain.place + chain.fresh):  # not known before
+                first = chain.place + scoring.first
+            if scoring.low < scoring.high:
+                found = scoring.sums(longest)
+                sums = [one.then(other) for one, other in zip(sums, found, strict=True)] if sums else found
+                _check_observed(sums[0].whole.observed)
+        if not sums:
+            raise TraceError(
+                f"nothing to score: {len(trace)} heartbeats, of which {accepted} count, "
+                f"and observation starts at number {first}"
+            )
+        ranks = [times.ranks() for times in longest] or [(math.nan, math.nan)] * len(sums)
+        points = [_as_qos(point, *rank) for point, rank in zip(sums, ranks, strict=True)]
+        return Curve(self.detector, self.thresholds, [points[k] for k in self.where])
+
+
+class _Longest:
+    """The longest detection times of a trace, as many as tell which 99 % do not exceed."""
+
+    def __init__(self, heartbeats: int) -> None:
+        self.room = heartbeats // 100 + 1
+        self.count = 0
+        self.times = np.empty(0)
+
+    def add(self, times: NDArray[np.float64]) -> None:
+        """Take in those of a piece [s]."""
+        self.count += len(times)
+        times = np.concatenate([self.times, times])
+        self.times = np.partition(times, -self.room)[-self.room :] if len(times) > self.room else times
+
+    def ranks(self) -> tuple[float, float]:
+        """detection_time_p99 and detection_time_max; NaN where there are none."""
+        if not self.count:
+            return math.nan, math.nan
+        times = np.sort(self.times)
+        return float(times[math.ceil(0.99 * self.count) - 1 - self.count]), float(times[-1])
+
+
+def _check_observed(observed: int) -> None:
+    if observed >= engine.INSTANT_LIMIT:
+        raise TraceError(f"{observed / NS:g} s of observation are too long to be scored: 2**62 ns, 146 years")
+
+
+class _Scoring:
+    """A trace, or a piece of it: what to score, the tallies, and what becomes of them."""
+
+    def __init__(self, asked: _Asked, chain: Chain, begun: bool) -> None:
+        self.chain, self.trace, self.detector = chain, chain.trace, asked.detector
+        self.asked, self.threads, self.transit = asked, asked.threads, asked.transit
+        trace, detector, threads = self.trace, self.detector, self.threads
         whole = slice(None)
         accepted = whole if self.chain.accepted is None else self.chain.accepted
         arrivals = trace.arrivals[accepted]
@@ -314,24 +392,27 @@ class _Scoring:
             self.replay = Replay(trace, detector, threads, self.chain)
             self.held = self.replay.states
             self.state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[accepted]
-        first = self._first_known() if skip is None else _checked_skip(skip)
+        # A later piece begins with the last accepted heartbeat of the past, where the observation ended.
+        last = max(chain.fresh - 1, 0)
+        if begun:
+            self.first = last
+        elif asked.skip is None:
+            self.first = self._first_known()
+        else:
+            self.first = max(asked.skip - chain.place, last)
         # Interval i follows accepted heartbeat i. Scored are those that end at an arrival after `first`.
         if self.chain.accepted is None:
-            self.low = first
+            self.low = self.first
         else:
-            self.low = max(int(np.searchsorted(self.chain.accepted, first, side="right")) - 1, 0)
+            self.low = max(int(np.searchsorted(self.chain.accepted, self.first, side="right")) - 1, 0)
         self.high = len(arrivals) - 1
-        if self.low >= self.high:
-            raise TraceError(
-                f"nothing to score: {len(trace)} heartbeats, of which {len(arrivals)} count, "
-                f"and observation starts at number {first}"
-            )
         self.arrivals = arrivals
+        if self.low >= self.high:
+            return
         observed = int(arrivals[-1]) - int(arrivals[self.low])
         if self.state is not None:  # else the clock never went back
             observed = _exact_sum(self._interval(self.low, self.high))
-        if observed >= engine.INSTANT_LIMIT:
-            raise TraceError(f"{observed / NS:g} s of observation are too long to be scored: 2**62 ns, 146 years")
+        _check_observed(observed)
         self.sent = None if trace.sent is None else trace.sent[accepted]
         self.sequence = None if trace.sequence is None else trace.sequence[accepted]
         self.epoch = None if trace.epoch is None else trace.epoch[accepted]
@@ -385,7 +466,7 @@ class _Scoring:
         else:
             bad = tally.engine.add(compiled, *self.held, self.state[low:high], self._interval(low, high))
         if bad >= 0:
-            raise TraceError(f"interval {bad} of the heartbeats that count is too long to be scored: 208 days")
+            raise TraceError(f"{self.chain.interval(bad)} is too long to be scored: 208 days")
         return tally
 
     def _known(self) -> slice | NDArray[np.bool_]:
@@ -413,18 +494,26 @@ class _Scoring:
 
     # ---- what becomes of it ----
 
-    def curve(self, quantiles: bool) -> Curve:
-        """The QoS at every threshold."""
-        if self.replay is not None and self.detector.compiled.asks:
-            points = []
-            for threshold in self.thresholds.tolist():
-                self.held, self.z = self._moved(self.replay, threshold), np.zeros(1)
-                points += self._points(quantiles, [threshold])
-            return Curve(self.detector, self.thresholds, points)
-        z = [self.detector.compiled.inverse(threshold) for threshold in self.thresholds]
-        self.z, where = np.unique(z, return_inverse=True)
-        points = self._points(quantiles, self.z.tolist())
-        return Curve(self.detector, self.thresholds, [points[k] for k in where])
+    def sums(self, longest: list[_Longest]) -> list[_Sums]:
+        """What makes the QoS at each z that is asked; detection times go to `longest`, unless that is empty."""
+        found: list[_Sums] = []
+        for asked in self._passes():
+            tallies = on_threads(self._tally, self._pieces(), self.threads)
+            if longest:
+                for times, keeper in zip(self._detection_times(), longest[len(found) :], strict=False):
+                    keeper.add(times)
+            found += _added_up(self, tallies, asked)
+        return found
+
+    def _passes(self) -> Iterator[list[float]]:
+        """What tells the thresholds of each pass apart; `z` is set for it."""
+        if self.replay is None or not self.asked.asks:
+            self.z = self.asked.z
+            yield self.z.tolist()
+            return
+        for threshold in self.asked.z.tolist():
+            self.held, self.z = self._moved(self.replay, threshold), np.zeros(1)
+            yield [threshold]
 
     def _moved(self, replay: Replay, threshold: float) -> _States:
         """States whose location is the deadline, so that the threshold is 0: for laws whose z depends on n."""
@@ -436,15 +525,8 @@ class _Scoring:
             np.full(len(samples), float(unit)),
         )
 
-    def _points(self, quantiles: bool, asked: list[float]) -> list[QoS]:
-        """The QoS at each z; `asked` tells which thresholds are the same."""
-        tallies = on_threads(self._tally, self._pieces(), self.threads)
-        sums = _added_up(self, tallies, asked)
-        ranks = self._order_statistics() if quantiles else [(math.nan, math.nan)] * len(sums)
-        return [_as_qos(point, *rank) for point, rank in zip(sums, ranks, strict=True)]
-
-    def _order_statistics(self) -> list[tuple[float, float]]:
-        """detection_time_p99 and detection_time_max at each z."""
+    def _detection_times(self) -> Iterator[NDArray[np.float64]]:
+        """For each z the detection times of the scored intervals with a level [s]."""
         states, state = self._states(self.low, self.high)
         location, scale = np.empty((2, len(states[0])), np.int64)
         engine.fixed_points(self.detector.compiled, *states, location, scale)
@@ -458,14 +540,10 @@ class _Scoring:
         # z * scale may outgrow a double where the seconds do not: a power of two makes room, and rounds nothing.
         room = 2.0**-64
         least, step = location * room, scale * room
-        found = []
         for z in self.z:
             wait = np.maximum(least + z * step, 0) if math.isfinite(z) else np.full(len(least), max(z, 0.0))
             with np.errstate(over="ignore"):  # to infinity, as the mean
-                times = np.sort(wait + under_way * room) / UNIT / room
-            n = len(times)
-            found.append((float(times[math.ceil(0.99 * n) - 1]), float(times[-1])) if n else (math.nan, math.nan))
-        return found
+                yield (wait + under_way * room) / UNIT / room
 
     def still_late(self, before: float) -> float:
         """The lateness that a suspicion exceeds which is open at the end; `before`: just before the last heartbeat."""

@@ -2,6 +2,18 @@
 
 from accrual.traces.bundled import Dataset, Datasets, datasets, load
 from accrual.traces.formats import import_trace, read_trace
+from accrual.traces.scan import ScannedTrace, scan_trace
 from accrual.traces.trace import Trace, TraceError
 
-__all__ = ["Dataset", "Datasets", "Trace", "TraceError", "datasets", "import_trace", "load", "read_trace"]
+__all__ = [
+    "Dataset",
+    "Datasets",
+    "ScannedTrace",
+    "Trace",
+    "TraceError",
+    "datasets",
+    "import_trace",
+    "load",
+    "read_trace",
+    "scan_trace",
+]
