@@ -21,7 +21,18 @@ from accrual.detectors import (
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import NEVER, Mistakes, Replay, levels, replay
-from accrual.traces import ScannedTrace, Trace, TraceError, datasets, import_trace, load, read_trace, scan_trace
+from accrual.traces import (
+    Description,
+    ScannedTrace,
+    Trace,
+    TraceError,
+    datasets,
+    describe,
+    import_trace,
+    load,
+    read_trace,
+    scan_trace,
+)
 
 if TYPE_CHECKING:
     from accrual.traces.synthetic import synthesize
@@ -34,6 +45,7 @@ __all__ = [
     "Change",
     "Chen",
     "Curve",
+    "Description",
     "Empirical",
     "ExpectedArrival",
     "FixedTimeout",
@@ -54,6 +66,7 @@ __all__ = [
     "__version__",
     "curve",
     "datasets",
+    "describe",
     "import_trace",
     "levels",
     "load",

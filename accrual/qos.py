@@ -18,7 +18,7 @@ from accrual.core import engine
 from accrual.core.engine import EARLY, FIXED_UNITS, LATE, RESUMED, STARTS, TOTAL
 from accrual.detectors import NS, Detector, as_detector, seconds
 from accrual.replay import Chain, Replay, as_given, as_threads, chains, on_threads
-from accrual.traces.trace import TraceError
+from accrual.traces.trace import TraceError, exact_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -291,11 +291,6 @@ def _checked_skip(skip: int) -> int:
     return int(skip)
 
 
-def _exact_sum(values: NDArray[Any]) -> int:
-    """The sum of 64-bit integers, in two halves: 64 bits might not hold it."""
-    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
-
-
 _States = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]
 
 
@@ -411,7 +406,7 @@ class _Scoring:
             return
         observed = int(arrivals[-1]) - int(arrivals[self.low])
         if self.state is not None:  # else the clock never went back
-            observed = _exact_sum(self._interval(self.low, self.high))
+            observed = exact_sum(self._interval(self.low, self.high))
         _check_observed(observed)
         self.sent = None if trace.sent is None else trace.sent[accepted]
         self.sequence = None if trace.sequence is None else trace.sequence[accepted]
@@ -481,7 +476,7 @@ class _Scoring:
         """Time from sending to arrival, summed over the heartbeats that scored intervals with a level follow, ns."""
         if self.sent is None:
             return round(self.transit * NS) * len(self.arrivals[self._known()])
-        return _exact_sum((self.arrivals - self.sent)[self._known()])
+        return exact_sum((self.arrivals - self.sent)[self._known()])
 
     def lost(self) -> int:
         """Sequence numbers missing in the scored intervals; none across a restart."""
@@ -490,7 +485,7 @@ class _Scoring:
         steps = np.diff(self.sequence[self.low : self.high + 1].view(np.uint64)) - np.uint64(1)
         if self.epoch is not None:
             steps = steps[np.diff(self.epoch[self.low : self.high + 1]) == 0]
-        return _exact_sum(steps)
+        return exact_sum(steps)
 
     # ---- what becomes of it ----
 

@@ -16,8 +16,7 @@ import numpy as np
 from accrual.core import engine
 from accrual.detectors import Detector, as_detector
 from accrual.traces.scan import ScannedTrace
-from accrual.traces.stored import COLUMNS
-from accrual.traces.trace import Trace, TraceError
+from accrual.traces.trace import Trace, TraceError, joined, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,15 +58,6 @@ class Past:
     schedule: list[float] | None
     heartbeats: Trace
     place: int
-
-    def then(self, piece: Trace) -> Trace:
-        """The heartbeats and those of the next piece."""
-        columns = {
-            name: np.concatenate([getattr(self.heartbeats, name), column])
-            for name in COLUMNS.values()
-            if (column := getattr(piece, name)) is not None
-        }
-        return Trace(**columns, period=piece.period)
 
 
 class Chain:
@@ -117,7 +107,7 @@ class Chain:
         self.window, self.sequential = detector.window, detector.sequential
         self.past, self.known, self.fresh, self.place = past, 0, 0, 0
         if past is not None:
-            trace = past.then(trace)
+            trace = joined(past.heartbeats, trace)
             self.known, self.fresh = len(past.instants), len(past.heartbeats)
             self.place = past.place - self.fresh
         self.trace, self.arrivals, n = trace, trace.arrivals, len(trace)
@@ -166,9 +156,7 @@ class Chain:
             instants = instants - instants[-1:] + self.arrivals[two[:1]]  # may wrap, and only differences count
             numbers = numbers if self.numbers is None else self.numbers[end].copy()
         kept = np.concatenate([np.repeat(two[:1], len(instants)), two[-1:]])
-        columns = {name: getattr(self.trace, name) for name in COLUMNS.values()}
-        heartbeats = Trace(**{name: column[kept] for name, column in columns.items() if column is not None})
-        return Past(instants, numbers, self.schedule, heartbeats, self.place + n)
+        return Past(instants, numbers, self.schedule, taken(self.trace, kept), self.place + n)
 
     def stretches(self) -> list[tuple[int, int]]:
         """First and last instant of each stretch."""

@@ -27,6 +27,12 @@ def excerpt(line: bytes) -> str:
     return repr(line[:60].decode("utf-8", "backslashreplace").strip())
 
 
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Hash a file, as sha256sum does."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class Lines:
     """The lines of a plain or gzip file, one pass, with the strict and the lenient way to deal with damage.
 

@@ -36,6 +36,12 @@ def _pyarrow() -> tuple[ModuleType, ModuleType]:
     return pyarrow, pyarrow.parquet
 
 
+def is_parquet(path: str | os.PathLike[str]) -> bool:
+    """Tell Parquet by its magic bytes."""
+    with open(path, "rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
 class Writer:
     """Write a trace piece by piece, so that it may be larger than memory; the file appears whole or not at all.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from accrual.traces import parquet
+from accrual.traces.files import sha256_of
 from accrual.traces.stored import COLUMNS, Ledger
 from accrual.traces.trace import Trace, TraceError
 
@@ -109,8 +109,7 @@ class ScannedTrace:
 
     def sha256(self) -> str:
         """Hash the file, as sha256sum does."""
-        with open(self.path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(self.path)
 
     def verify(self) -> bool:
         """Read every heartbeat, and check what the file says about its columns: their sha256, and whether in order.
