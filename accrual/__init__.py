@@ -21,20 +21,10 @@ from accrual.detectors import (
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import NEVER, Mistakes, Replay, levels, replay
-from accrual.traces import (
-    Description,
-    ScannedTrace,
-    Trace,
-    TraceError,
-    datasets,
-    describe,
-    import_trace,
-    load,
-    read_trace,
-    scan_trace,
-)
+from accrual.traces import ScannedTrace, Trace, TraceError, datasets, import_trace, load, read_trace, scan_trace
 
 if TYPE_CHECKING:
+    from accrual.traces.description import Description, describe
     from accrual.traces.synthetic import synthesize
 
 __all__ = [
@@ -84,4 +74,6 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("accrual.aio")
     if name == "synthesize":  # and its parts, each a dataclass, a tenth
         return importlib.import_module("accrual.traces.synthetic").synthesize
+    if name in ("Description", "describe"):
+        return getattr(importlib.import_module("accrual.traces.description"), name)
     raise AttributeError(f"module 'accrual' has no attribute {name!r}")

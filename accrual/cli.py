@@ -26,7 +26,8 @@ from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.replay import NEVER, as_trace, replay
 from accrual.show import plots
-from accrual.traces import ScannedTrace, Trace, TraceError, datasets, describe, import_trace, load, parts, scan_trace
+from accrual.traces import ScannedTrace, Trace, TraceError, datasets, import_trace, load, parts, scan_trace
+from accrual.traces.description import describe
 from accrual.traces.files import sha256_of
 from accrual.traces.parquet import is_parquet
 from accrual.traces.record import configure_record, configure_send, run_record, run_send

@@ -18,7 +18,7 @@ from accrual.core import engine
 from accrual.core.engine import EARLY, FIXED_UNITS, LATE, RESUMED, STARTS, TOTAL
 from accrual.detectors import NS, Detector, as_detector, seconds
 from accrual.replay import Chain, Replay, as_given, as_threads, chains, on_threads
-from accrual.traces.trace import TraceError, exact_sum
+from accrual.traces.trace import Trace, TraceError, exact_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from accrual.traces.scan import ScannedTrace
-    from accrual.traces.trace import Trace
 
 __all__ = ["Curve", "QoS", "curve", "qos"]
 
@@ -267,11 +266,44 @@ def curve(
     >>> ac.curve(arrivals, ac.FixedTimeout(period=0.1), thresholds=[1.5, 2, 3]).mistakes
     array([1, 1, 0])
     """
-    asked = _Asked(as_detector(detector), thresholds, skip, transit, quantiles, as_threads(threads))
-    return asked.curve(as_given(trace))
+    trace, detector = as_given(trace), as_detector(detector)
+    thresholds = checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+    if isinstance(trace, Trace):
+        return Scoring(trace, detector, skip, transit, threads).curve(thresholds, quantiles)
+    return _curve_of_pieces(trace, detector, thresholds, skip, transit, quantiles, threads)
 
 
-def _checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
+def _curve_of_pieces(
+    trace: ScannedTrace,
+    detector: Detector,
+    thresholds: NDArray[np.float64],
+    skip: int | None,
+    transit: float,
+    quantiles: bool,
+    threads: int,
+) -> Curve:
+    sweep = _Sweep(detector, thresholds, len(trace), quantiles)
+    accepted, first = 0, skip
+    for chain in chains(trace, detector.compiled):
+        scoring = Scoring(chain.trace, detector, skip, transit, threads, chain, sweep.begun)
+        accepted += len(scoring.arrivals) - chain.fresh
+        if skip is None and (first is None or first >= chain.place + chain.fresh):  # not known before
+            first = chain.place + scoring.first
+        if scoring.low < scoring.high:
+            sweep.add(scoring)
+    if not sweep.begun:
+        raise _nothing_to_score(len(trace), accepted, first)
+    return sweep.curve()
+
+
+def _nothing_to_score(heartbeats: int, accepted: int, first: int | None) -> TraceError:
+    return TraceError(
+        f"nothing to score: {heartbeats} heartbeats, of which {accepted} count, "
+        f"and observation starts at number {first}"
+    )
+
+
+def checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
     """One or more numbers in one dimension; no strings, bools or complex ones, which NumPy would make into numbers."""
     try:
         array = np.asarray(thresholds)
@@ -294,52 +326,33 @@ def _checked_skip(skip: int) -> int:
 _States = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]
 
 
-class _Asked:
-    """One call of curve: what is asked of a trace, of which the pieces are scored one after another."""
+class _Sweep:
+    """Thresholds over a trace, whole or one piece after another."""
 
-    def __init__(
-        self,
-        detector: Detector,
-        thresholds: ArrayLike | None,
-        skip: int | None,
-        transit: float,
-        quantiles: bool,
-        threads: int,
-    ) -> None:
-        self.detector, self.quantiles, self.threads = detector, quantiles, threads
-        self.thresholds = _checked_thresholds(detector.thresholds if thresholds is None else thresholds)
-        self.skip = None if skip is None else _checked_skip(skip)
-        self.transit = seconds("transit", transit)
+    def __init__(self, detector: Detector, thresholds: NDArray[np.float64], heartbeats: int, quantiles: bool) -> None:
+        self.detector, self.thresholds = detector, thresholds
+        compiled = detector.compiled
         # Thresholds of one lateness are one, but where that depends on how many intervals are known.
-        z = self.thresholds if self.asks else [detector.compiled.inverse(threshold) for threshold in self.thresholds]
+        z = thresholds if compiled.asks else [compiled.inverse(threshold) for threshold in thresholds]
         self.z, self.where = np.unique(z, return_inverse=True)
+        self.sums: list[_Sums] = []
+        self.longest = [_Longest(heartbeats) for _ in self.z] if quantiles else []
 
     @property
-    def asks(self) -> bool:
-        """Whether each threshold takes a pass of its own."""
-        return self.detector.compiled.asks
+    def begun(self) -> bool:
+        """Whether anything was scored."""
+        return bool(self.sums)
 
-    def curve(self, trace: Trace | ScannedTrace) -> Curve:
+    def add(self, scoring: Scoring) -> None:
+        """Score the trace, or its next piece."""
+        found = scoring.sums(self.z, self.longest)
+        self.sums = [one.then(other) for one, other in zip(self.sums, found, strict=True)] if self.sums else found
+        _check_observed(self.sums[0].whole.observed)
+
+    def curve(self) -> Curve:
         """The QoS at every threshold."""
-        sums: list[_Sums] = []
-        accepted, first = 0, self.skip
-        longest = [_Longest(len(trace)) for _ in self.z] if self.quantiles else []
-        for chain in chains(trace, self.detector.compiled):
-            scoring = _Scoring(self, chain, begun=bool(sums))
-            accepted += len(scoring.arrivals) - chain.fresh
-            if self.skip is None and (first is None or first >= chain.place + chain.fresh):  # not known before
-                first = chain.place + scoring.first
-            if scoring.low < scoring.high:
-                found = scoring.sums(longest)
-                sums = [one.then(other) for one, other in zip(sums, found, strict=True)] if sums else found
-                _check_observed(sums[0].whole.observed)
-        if not sums:
-            raise TraceError(
-                f"nothing to score: {len(trace)} heartbeats, of which {accepted} count, "
-                f"and observation starts at number {first}"
-            )
-        ranks = [times.ranks() for times in longest] or [(math.nan, math.nan)] * len(sums)
-        points = [_as_qos(point, *rank) for point, rank in zip(sums, ranks, strict=True)]
+        ranks = [times.ranks() for times in self.longest] or [(math.nan, math.nan)] * len(self.sums)
+        points = [_as_qos(point, *rank) for point, rank in zip(self.sums, ranks, strict=True)]
         return Curve(self.detector, self.thresholds, [points[k] for k in self.where])
 
 
@@ -355,7 +368,9 @@ class _Longest:
         """Take in those of a piece [s]."""
         self.count += len(times)
         times = np.concatenate([self.times, times])
-        self.times = np.partition(times, -self.room)[-self.room :] if len(times) > self.room else times
+        if len(times) > self.room:
+            times = np.partition(times, -self.room)[-self.room :].copy()  # not a view of all
+        self.times = times
 
     def ranks(self) -> tuple[float, float]:
         """detection_time_p99 and detection_time_max; NaN where there are none."""
@@ -370,13 +385,39 @@ def _check_observed(observed: int) -> None:
         raise TraceError(f"{observed / NS:g} s of observation are too long to be scored: 2**62 ns, 146 years")
 
 
-class _Scoring:
-    """A trace, or a piece of it: what to score, the tallies, and what becomes of them."""
+class Scoring:
+    """A detector over a trace, ready to be scored at any thresholds.
 
-    def __init__(self, asked: _Asked, chain: Chain, begun: bool) -> None:
-        self.chain, self.trace, self.detector = chain, chain.trace, asked.detector
-        self.asked, self.threads, self.transit = asked, asked.threads, asked.transit
-        trace, detector, threads = self.trace, self.detector, self.threads
+    Attributes
+    ----------
+    first : int
+        Observation starts at this heartbeat.
+    low, high : int
+        Scored are the intervals after the accepted heartbeats low ... high - 1.
+    arrivals : int64 array [ns]
+        Those of the accepted heartbeats.
+
+    Parameters
+    ----------
+    chain : Chain, optional
+        Of a piece of a trace, which may have nothing to score.
+    begun : bool
+        Whether a piece before was scored.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        detector: Detector,
+        skip: int | None = None,
+        transit: float = 0.0,
+        threads: int = 1,
+        chain: Chain | None = None,
+        begun: bool = False,
+    ) -> None:
+        self.trace, self.detector, self.threads = trace, detector, as_threads(threads)
+        self.transit = seconds("transit", transit)
+        self.chain = Chain(trace, detector.compiled) if chain is None else chain
         whole = slice(None)
         accepted = whole if self.chain.accepted is None else self.chain.accepted
         arrivals = trace.arrivals[accepted]
@@ -388,13 +429,13 @@ class _Scoring:
             self.held = self.replay.states
             self.state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[accepted]
         # A later piece begins with the last accepted heartbeat of the past, where the observation ended.
-        last = max(chain.fresh - 1, 0)
+        last = max(self.chain.fresh - 1, 0)
         if begun:
             self.first = last
-        elif asked.skip is None:
+        elif skip is None:
             self.first = self._first_known()
         else:
-            self.first = max(asked.skip - chain.place, last)
+            self.first = max(_checked_skip(skip) - self.chain.place, last)
         # Interval i follows accepted heartbeat i. Scored are those that end at an arrival after `first`.
         if self.chain.accepted is None:
             self.low = self.first
@@ -403,6 +444,8 @@ class _Scoring:
         self.high = len(arrivals) - 1
         self.arrivals = arrivals
         if self.low >= self.high:
+            if chain is None:
+                raise _nothing_to_score(len(trace), len(arrivals), self.first)
             return
         observed = int(arrivals[-1]) - int(arrivals[self.low])
         if self.state is not None:  # else the clock never went back
@@ -489,10 +532,19 @@ class _Scoring:
 
     # ---- what becomes of it ----
 
-    def sums(self, longest: list[_Longest]) -> list[_Sums]:
-        """What makes the QoS at each z that is asked; detection times go to `longest`, unless that is empty."""
+    def curve(self, thresholds: NDArray[np.float64], quantiles: bool = False) -> Curve:
+        """The QoS at every threshold."""
+        sweep = _Sweep(self.detector, thresholds, len(self.trace), quantiles)
+        sweep.add(self)
+        return sweep.curve()
+
+    def sums(self, z: NDArray[np.float64], longest: list[_Longest]) -> list[_Sums]:
+        """What makes the QoS at each z; detection times go to `longest`, unless that is empty.
+
+        For laws that ask for the number of intervals z are the thresholds themselves.
+        """
         found: list[_Sums] = []
-        for asked in self._passes():
+        for asked in self._passes(z):
             tallies = on_threads(self._tally, self._pieces(), self.threads)
             if longest:
                 for times, keeper in zip(self._detection_times(), longest[len(found) :], strict=False):
@@ -500,13 +552,13 @@ class _Scoring:
             found += _added_up(self, tallies, asked)
         return found
 
-    def _passes(self) -> Iterator[list[float]]:
+    def _passes(self, z: NDArray[np.float64]) -> Iterator[list[float]]:
         """What tells the thresholds of each pass apart; `z` is set for it."""
-        if self.replay is None or not self.asked.asks:
-            self.z = self.asked.z
-            yield self.z.tolist()
+        if self.replay is None or not self.detector.compiled.asks:
+            self.z = z
+            yield z.tolist()
             return
-        for threshold in self.asked.z.tolist():
+        for threshold in z.tolist():
             self.held, self.z = self._moved(self.replay, threshold), np.zeros(1)
             yield [threshold]
 
@@ -538,7 +590,8 @@ class _Scoring:
         for z in self.z:
             wait = np.maximum(least + z * step, 0) if math.isfinite(z) else np.full(len(least), max(z, 0.0))
             with np.errstate(over="ignore"):  # to infinity, as the mean
-                yield (wait + under_way * room) / UNIT / room
+                times = (wait + under_way * room) / UNIT / room
+            yield times
 
     def still_late(self, before: float) -> float:
         """The lateness that a suspicion exceeds which is open at the end; `before`: just before the last heartbeat."""
@@ -671,7 +724,7 @@ class _Sums:
         return dataclasses.replace(later, whole=self.whole.then(later.whole), late=late, lead=lead)
 
 
-def _added_up(scoring: _Scoring, tallies: list[_Tally], asked: list[float]) -> list[_Sums]:
+def _added_up(scoring: Scoring, tallies: list[_Tally], asked: list[float]) -> list[_Sums]:
     """What makes the QoS at each z.
 
     A row of a tally counts at every threshold that it passed, so sums run from the top down.

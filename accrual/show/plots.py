@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
     from accrual.qos import Curve
-    from accrual.traces import Description
+    from accrual.traces.description import Description
 
 __all__ = [
     "FORMATS",
@@ -98,14 +99,6 @@ def draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
     >>> ax.get_xlabel()
     'detection time $T_D$, mean, worst case [s]'
     """
-    from matplotlib.ticker import LogFormatter
-
-    class PlainFormatter(LogFormatter):
-        """Chooses the ticks of a logarithmic scale as matplotlib does, and writes 0.02 where that writes 2e-02."""
-
-        def __call__(self, x: float, pos: int | None = None) -> str:
-            return f"{x:g}" if super().__call__(x, pos) else ""
-
     drawn = bounds = False
     for curve, colour, marker in zip(curves, cycle(_COLOURS), cycle(_MARKERS), strict=False):
         points = _points(curve)
@@ -128,12 +121,25 @@ def draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
     ax.set(xlabel="detection time $T_D$, mean, worst case [s]", ylabel=r"mistake rate $\lambda_M$ [1/s]")
     if drawn:  # matplotlib cannot draw a logarithmic scale of nothing
         ax.set(xscale="log", yscale="log")
-        ax.xaxis.set_major_formatter(PlainFormatter())
-        ax.xaxis.set_minor_formatter(PlainFormatter(minor_thresholds=(2, 0.5)))  # 2, 3 and 6 as well, up to two decades
+        _write_plainly(ax.xaxis)
     ax.grid(color="0.9")
     ax.set_axisbelow(True)
     if curves:
         ax.legend(frameon=False, fontsize="small")
+
+
+def _write_plainly(axis: Axis) -> None:
+    """Write 0.02 at the ticks of a logarithmic scale, where matplotlib writes 2e-02."""
+    from matplotlib.ticker import LogFormatter
+
+    class PlainFormatter(LogFormatter):
+        """Chooses the ticks as matplotlib does."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axis.set_major_formatter(PlainFormatter())
+    axis.set_minor_formatter(PlainFormatter(minor_thresholds=(2, 0.5)))  # 2, 3 and 6 as well, up to two decades
 
 
 def _draw_bounds(ax: Axes, time: ArrayLike, bound: ArrayLike, colour: str, label: str = "_") -> None:
@@ -335,12 +341,13 @@ def trace_figure(description: Description, title: str) -> Figure:
     some = picture.most > 0
     if some.any():  # matplotlib cannot draw a logarithmic scale of nothing
         least = np.where(picture.least > 0, picture.least, np.nan)
-        along.fill_between(picture.time, least, picture.most, color=_COLOURS[5], alpha=0.5, linewidth=0.8)
+        along.fill_between(picture.time, least, picture.most, color=_COLOURS[5], alpha=0.5, label="range")
         along.plot(picture.time, picture.mean, color=_COLOURS[0], linewidth=1, label="mean")
         along.plot(picture.time, picture.most, color=_COLOURS[1], linewidth=0.8, label="longest")
         lengths.stairs(picture.counts, picture.lengths, orientation="horizontal", fill=True, color=_COLOURS[0])
         along.set(yscale="log")
         lengths.set(xscale="log")
+        _write_plainly(along.yaxis)
         along.legend(frameon=False, fontsize="small")
     for ax in (along, lengths):
         ax.grid(color="0.9")

@@ -1,7 +1,6 @@
 """Traces of heartbeats: in memory, in files, from other programs, and those that come with the package."""
 
 from accrual.traces.bundled import Dataset, Datasets, datasets, load
-from accrual.traces.description import Description, describe
 from accrual.traces.formats import import_trace, read_trace
 from accrual.traces.scan import ScannedTrace, scan_trace
 from accrual.traces.trace import Trace, TraceError
@@ -9,12 +8,10 @@ from accrual.traces.trace import Trace, TraceError
 __all__ = [
     "Dataset",
     "Datasets",
-    "Description",
     "ScannedTrace",
     "Trace",
     "TraceError",
     "datasets",
-    "describe",
     "import_trace",
     "load",
     "read_trace",
