@@ -399,9 +399,12 @@ class _OrderStatistics:
 
     def add(self, values: Int64Array) -> None:
         for (low, bits), counts in self._counts.items():
-            distance = values - low
-            inside = distance[(distance >= 0) & (distance < 1 << bits)] if bits < 63 else distance
-            counts += np.bincount(inside >> max(bits - _BITS, 0), minlength=len(counts))
+            # Without a sign: the range may be 2**64 wide, and what is below it becomes too large for it.
+            inside = values.view(np.uint64) - np.uint64(low & (2**64 - 1))
+            if bits < 64:
+                inside = inside[inside < 1 << bits]
+            parts = (inside >> max(bits - _BITS, 0)).astype(np.int64)
+            counts += np.bincount(parts, minlength=len(counts))
 
     def narrow(self) -> None:
         """End a pass."""
@@ -484,7 +487,7 @@ class _Sketch:
         self._least = np.full(_BINS, np.iinfo(np.int64).max)
         self._most, self._number, self._start = np.zeros((3, _BINS), np.int64)
         self._total = np.zeros(_BINS)
-        self._counts = np.zeros(63 * _PER_OCTAVE, np.int64)
+        self._counts = np.zeros(63 * _PER_OCTAVE + 1, np.int64)  # rounding may reach 2**63
 
     def add(self, piece: _Piece) -> None:
         intervals = piece.intervals

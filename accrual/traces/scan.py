@@ -48,6 +48,8 @@ class ScannedTrace:
         self.path: Final = os.fspath(path)
         self._rows = rows
         self._progress = _Bar(self.path) if progress is True else progress or None
+        if not parquet.is_parquet(path):
+            raise TraceError("no Parquet, which is what can be read in pieces; accrual import writes it", path)
         with parquet.Reader(path) as reader:
             self._length = reader.rows
             self._noted = reader.noted
