@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Curve", "QoS", "curve", "qos"]
 
 CELLS = 4096
+AT_A_TIME = 2**20  # detection times that are looked at together
 UNIT = FIXED_UNITS * NS  # units of the fixed-point sums in a second
 
 
@@ -204,7 +205,7 @@ def qos(
     ----------
     trace : Trace or array of int64, shape (n,)
         Arrivals in ns. Where the trace has ``sent`` (on the receiver's clock), detection times count from there. One of
-        `accrual.scan_trace` is read in pieces, in bounded memory but for 8 bytes for each hundredth heartbeat, which
+        `accrual.scan_trace` is read in pieces, in bounded memory but for 16 bytes for each hundredth heartbeat, which
         detection_time_p99 takes; the result has the same bits.
     detector : Detector
     threshold : float
@@ -249,8 +250,8 @@ def curve(
     thresholds : array, shape (m,), optional
         In any order; by default the detector's own.
     quantiles : bool
-        Whether to give detection_time_p99 and detection_time_max, which need a pass each, and over a trace on disk 8
-        bytes for each hundredth heartbeat and threshold.
+        Whether to give detection_time_p99 and detection_time_max, which need a pass each, and 16 bytes for each
+        hundredth heartbeat and threshold.
     threads : int
         Threads to use; never changes a bit of the result.
 
@@ -361,22 +362,25 @@ class _Longest:
 
     def __init__(self, heartbeats: int) -> None:
         self.room = heartbeats // 100 + 1
-        self.count = 0
-        self.times = np.empty(0)
+        self.count = self.held = 0
+        self.bound = -math.inf  # none up to it is among them
+        self.parts: list[NDArray[np.float64]] = []
 
     def add(self, times: NDArray[np.float64]) -> None:
         """Take in those of a piece [s]."""
         self.count += len(times)
-        times = np.concatenate([self.times, times])
-        if len(times) > self.room:
-            times = np.partition(times, -self.room)[-self.room :].copy()  # not a view of all
-        self.times = times
+        self.parts.append(times[times > self.bound])
+        self.held += len(self.parts[-1])
+        if self.held > 2 * self.room:
+            times = np.concatenate(self.parts)
+            self.parts = [np.partition(times, -self.room)[-self.room :].copy()]  # not a view of all
+            self.held, self.bound = self.room, float(self.parts[0].min())
 
     def ranks(self) -> tuple[float, float]:
         """detection_time_p99 and detection_time_max; NaN where there are none."""
         if not self.count:
             return math.nan, math.nan
-        times = np.sort(self.times)
+        times = np.sort(np.concatenate(self.parts))
         return float(times[math.ceil(0.99 * self.count) - 1 - self.count]), float(times[-1])
 
 
@@ -546,8 +550,8 @@ class Scoring:
         found: list[_Sums] = []
         for asked in self._passes(z):
             tallies = on_threads(self._tally, self._pieces(), self.threads)
-            if longest:
-                for times, keeper in zip(self._detection_times(), longest[len(found) :], strict=False):
+            for low, high in itertools.pairwise([*range(self.low, self.high, AT_A_TIME), self.high]) if longest else ():
+                for times, keeper in zip(self._detection_times(low, high), longest[len(found) :], strict=False):
                     keeper.add(times)
             found += _added_up(self, tallies, asked)
         return found
@@ -572,18 +576,21 @@ class Scoring:
             np.full(len(samples), float(unit)),
         )
 
-    def _detection_times(self) -> Iterator[NDArray[np.float64]]:
-        """For each z the detection times of the scored intervals with a level [s]."""
-        states, state = self._states(self.low, self.high)
-        location, scale = np.empty((2, len(states[0])), np.int64)
-        engine.fixed_points(self.detector.compiled, *states, location, scale)
+    def _detection_times(self, low: int, high: int) -> Iterator[NDArray[np.float64]]:
+        """For each z the detection times of intervals low ... high - 1, where there is a level [s]."""
+        (samples, total, denominators), state = self._states(low, high)
+        if state is not None:
+            few = slice(int(state[0]), int(state[-1]) + 1)  # states follow each other
+            samples, total, denominators, state = samples[few], total[few], denominators[few], state - few.start
+        location, scale = np.empty((2, len(samples)), np.int64)
+        engine.fixed_points(self.detector.compiled, samples, total, denominators, location, scale)
         if state is not None:
             location, scale = location[state], scale[state]
         known = scale[:-1] >= 0
         location, scale = location[:-1][known], scale[:-1][known]
         under_way = np.full(len(location), self.transit * UNIT)
         if self.sent is not None:
-            under_way = (self.arrivals - self.sent)[self.low : self.high][known] * float(FIXED_UNITS)
+            under_way = (self.arrivals[low:high] - self.sent[low:high])[known] * float(FIXED_UNITS)
         # z * scale may outgrow a double where the seconds do not: a power of two makes room, and rounds nothing.
         room = 2.0**-64
         least, step = location * room, scale * room
