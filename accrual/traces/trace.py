@@ -340,8 +340,8 @@ class Trace:
         Parameters
         ----------
         path : path
-            A name that ends in ``.parquet`` (needs ``pip install accrual[traces]``; about 3 bytes a heartbeat),
-            ``.csv`` or ``.csv.gz``.
+            A name that ends in ``.parquet`` (needs ``pip install accrual[traces]``; about 3 bytes a heartbeat, in row
+            groups of 2**20 and with the sha256 of each column, for `accrual.scan_trace`), ``.csv`` or ``.csv.gz``.
 
         Raises
         ------
