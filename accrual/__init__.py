@@ -21,9 +21,21 @@ from accrual.detectors import (
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import NEVER, Mistakes, Replay, levels, replay
-from accrual.traces import Outages, Trace, TraceError, datasets, import_trace, load, outages, read_trace
+from accrual.traces import (
+    Outages,
+    ScannedTrace,
+    Trace,
+    TraceError,
+    datasets,
+    import_trace,
+    load,
+    outages,
+    read_trace,
+    scan_trace,
+)
 
 if TYPE_CHECKING:
+    from accrual.traces.description import Description, describe
     from accrual.traces.synthetic import synthesize
 
 __all__ = [
@@ -34,6 +46,7 @@ __all__ = [
     "Change",
     "Chen",
     "Curve",
+    "Description",
     "Empirical",
     "ExpectedArrival",
     "FixedTimeout",
@@ -47,6 +60,7 @@ __all__ = [
     "PhiStudent",
     "QoS",
     "Replay",
+    "ScannedTrace",
     "State",
     "Trace",
     "TraceError",
@@ -54,6 +68,7 @@ __all__ = [
     "__version__",
     "curve",
     "datasets",
+    "describe",
     "import_trace",
     "levels",
     "load",
@@ -62,6 +77,7 @@ __all__ = [
     "qos",
     "read_trace",
     "replay",
+    "scan_trace",
     "synthesize",
 ]
 
@@ -71,4 +87,6 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("accrual.aio")
     if name == "synthesize":  # and its parts, each a dataclass, a tenth
         return importlib.import_module("accrual.traces.synthetic").synthesize
+    if name in ("Description", "describe"):
+        return getattr(importlib.import_module("accrual.traces.description"), name)
     raise AttributeError(f"module 'accrual' has no attribute {name!r}")

@@ -19,15 +19,29 @@ import sys
 import tempfile
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from accrual._version import __version__
 from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
 from accrual.qos import UNITS, Curve, QoS, curve
-from accrual.replay import NEVER, replay
+from accrual.replay import NEVER, as_trace, replay
 from accrual.show import plots
-from accrual.traces import Outages, Trace, TraceError, datasets, import_trace, load, outages, parts
+from accrual.traces import (
+    Outages,
+    ScannedTrace,
+    Trace,
+    TraceError,
+    datasets,
+    import_trace,
+    load,
+    outages,
+    parts,
+    scan_trace,
+)
+from accrual.traces.description import describe
+from accrual.traces.files import sha256_of
 from accrual.traces.formats import FORMATS
+from accrual.traces.parquet import is_parquet
 from accrual.traces.record import configure_record, configure_send, run_record, run_send
 from accrual.traces.selection import INSTANTS, ROLES
 from accrual.traces.selection import UNITS as TIME_UNITS
@@ -256,6 +270,18 @@ def _configure_outages(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print the gaps as JSON")
 
 
+def _configure_describe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", metavar="TRACE", help=_TRACE_HELP)
+    parser.add_argument(
+        "--plot",
+        type=_named(plots.FORMATS),
+        metavar="FILE",
+        help=f"draw the intervals, along the time and by their length: {', '.join(plots.FORMATS)}",
+    )
+    _add_reading(parser)
+    parser.add_argument("--json", action="store_true", help="print the descriptions as JSON")
+
+
 def _configure_datasets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything known about them as JSON")
 
@@ -381,16 +407,22 @@ def _thresholds(text: str) -> list[float]:
 # ---- what they read ----
 
 
-class _Recording(NamedTuple):
+_AnyTrace = TypeVar("_AnyTrace", bound=Trace | ScannedTrace, covariant=True)
+
+
+class _Recording(NamedTuple, Generic[_AnyTrace]):
     """A trace and what the user calls it."""
 
     name: str
     session: int
-    trace: Trace
+    trace: _AnyTrace
     label: str
 
 
-def _read(name: str, args: argparse.Namespace) -> list[_Recording]:
+_Opened: TypeAlias = _Recording[Trace | ScannedTrace]
+
+
+def _read(name: str, args: argparse.Namespace) -> list[_Recording[Trace]]:
     """The traces of a file, of standard input or of a dataset; more than one where a file has several sessions."""
     if name != "-" and not os.path.lexists(name):
         if name not in datasets():
@@ -425,6 +457,13 @@ def _import_options(args: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("--column: a role may have one column only")
     units = {role: unit for one in args.units or () for role, unit in one.items()}
     return {"format": args.format, "columns": columns or None, "unit": units or None, "filter": args.filter}
+
+
+def _open(name: str, args: argparse.Namespace) -> Sequence[_Opened]:
+    """As `_read`, for what goes through traces piece by piece: a Parquet file is opened, and read when it is used."""
+    if not os.path.isfile(name) or not is_parquet(name) or args.session not in (None, 1):
+        return _read(name, args)
+    return [_Recording(name, 1, scan_trace(name, progress=True), _printable(name))]
 
 
 @contextlib.contextmanager
@@ -551,7 +590,7 @@ def _refuse_to_overwrite(out: str, force: bool) -> None:
         raise FileExistsError(errno.EEXIST, "exists already, only --force overwrites it", out)
 
 
-def _summary(recording: _Recording, out: str) -> dict[str, Any]:
+def _summary(recording: _Recording[Trace], out: str) -> dict[str, Any]:
     trace = recording.trace
     return {
         "file": out,
@@ -576,11 +615,12 @@ def _run_replay(args: argparse.Namespace) -> int:
     failures: list[Exception] = []
     for name in _with_progress(args.traces):
         try:
-            for recording in _read(name, args):
+            # The list of mistakes is as long as the trace, and takes all of it.
+            for recording in (_read if args.mistakes else _open)(name, args):
                 try:
                     replays.append(_replayed(recording, args))
                 except TraceError as error:
-                    failures.append(TraceError(f"{recording.label}: {error}"))
+                    failures.append(_of(recording, error))
         except (OSError, TraceError) as error:
             failures.append(error)  # the other traces are none the worse for it
     if args.json:
@@ -592,10 +632,15 @@ def _run_replay(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def _of(recording: _Opened, error: TraceError) -> TraceError:
+    """Say whose error it is, unless that is said."""
+    return error if error.file is not None else TraceError(f"{recording.label}: {error}")
+
+
 class _Replayed(NamedTuple):
     """A recording, a detector at a threshold, and what came of it."""
 
-    recording: _Recording
+    recording: _Opened
     curve: Curve
     mistakes: list[tuple[int, int | None]] | None  # start and end [ns]; None where still open
 
@@ -613,7 +658,7 @@ class _Replayed(NamedTuple):
         return result
 
 
-def _replayed(recording: _Recording, args: argparse.Namespace) -> _Replayed:
+def _replayed(recording: _Opened, args: argparse.Namespace) -> _Replayed:
     trace = recording.trace
     detector = parse_detector(args.detector, period=trace.period)
     threshold = detector.typical_threshold if args.threshold is None else args.threshold
@@ -644,9 +689,9 @@ def _print_replays(replays: list[_Replayed]) -> None:
                 _print_mistakes(replayed.recording, replayed.mistakes)
 
 
-def _print_mistakes(recording: _Recording, mistakes: list[tuple[int, int | None]]) -> None:
+def _print_mistakes(recording: _Opened, mistakes: list[tuple[int, int | None]]) -> None:
     print(f"\n{recording.label}: {len(mistakes):,} mistakes, times from the first arrival")
-    first = int(recording.trace.arrivals[0])
+    first = int(as_trace(recording.trace).arrivals[0])
     rows = [("start", "end", "duration"), ("s", "s", "s")]
     for start, end in mistakes:
         at = f"{(start - first) / 1e9:.6f}"
@@ -689,7 +734,7 @@ def _run_outages(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _print_outages(recording: _Recording, found: Outages) -> None:
+def _print_outages(recording: _Recording[Trace], found: Outages) -> None:
     print(f"{recording.label}: {len(found):,} gaps, {found.duration.sum():,.3f} s in all, times from the first arrival")
     if not len(found):
         return
@@ -703,7 +748,7 @@ def _print_outages(recording: _Recording, found: Outages) -> None:
 
 
 def _run_curve(args: argparse.Namespace) -> int:
-    recordings = _read(args.trace, args)
+    recordings = _open(args.trace, args)
     if len(recordings) > 1:
         raise ValueError(f"{args.trace} has {len(recordings)} sessions: choose one by --session")
     [recording] = recordings
@@ -714,7 +759,7 @@ def _run_curve(args: argparse.Namespace) -> int:
             for d in detectors
         ]
     except TraceError as error:
-        raise TraceError(f"{recording.label}: {error}") from None
+        raise _of(recording, error) from None
     if args.plot is not None:
         plots.write_curves(args.plot, curves, f"{recording.label}: {len(recording.trace):,} heartbeats")
     if args.json:
@@ -727,15 +772,35 @@ def _run_curve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_curve(recording: _Recording, c: Curve, all_rows: bool) -> None:
+def _print_curve(recording: _Opened, c: Curve, all_rows: bool) -> None:
     whole = c[0]
-    lost = f", {whole.lost:,} lost" if recording.trace.sequence is not None else ""
+    lost = f", {whole.lost:,} lost" if "sequence" in recording.trace.columns else ""
     print(f"{recording.label}: {c.detector}, {whole.heartbeats:,} heartbeats in {whole.observed:,.1f} s{lost}")
     step = 1 if all_rows else math.ceil(len(c) / _ROWS)
     shown = range((len(c) - 1) % step, len(c), step)
     _print_table(c.detector.threshold_name, [(f"{c.thresholds[k]:g}", c[k]) for k in shown], _CURVE_COLUMNS)
     if len(shown) < len(c):
         print(f"{len(shown)} of {len(c)} thresholds; --json has all, --thresholds takes others")
+
+
+def _run_describe(args: argparse.Namespace) -> int:
+    recordings = _open(args.trace, args)
+    if len(recordings) > 1 and args.plot is not None:
+        raise ValueError(f"{args.trace} has {len(recordings)} sessions: choose one to plot by --session")
+    found = []
+    for number, recording in enumerate(recordings):
+        described = describe(recording.trace)
+        if described.sha256 is None and os.path.isfile(recording.name):
+            described = dataclasses.replace(described, sha256=sha256_of(recording.name))
+        found.append({"trace": recording.name, "session": recording.session} | described.to_dict())
+        if args.plot is not None:
+            plots.write_trace(args.plot, described, f"{recording.label}: {described.heartbeats:,} heartbeats")
+        if not args.json:
+            print("\n" * bool(number) + recording.label)
+            print(described)
+    if args.json:
+        print(json.dumps(found, allow_nan=False))
+    return 0
 
 
 def _run_datasets(args: argparse.Namespace) -> int:
@@ -784,5 +849,6 @@ _COMMANDS: Final = (
     ("replay", "tell a detector's quality of service at a threshold", _configure_replay, _run_replay),
     ("outages", "list the gaps in traces", _configure_outages, _run_outages),
     ("curve", "compare detectors at many thresholds", _configure_curve, _run_curve),
+    ("describe", "tell what is in a trace", _configure_describe, _run_describe),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
 )

@@ -17,15 +17,20 @@ import numpy as np
 from accrual.core import engine
 from accrual.core.engine import EARLY, FIXED_UNITS, LATE, RESUMED, STARTS, TOTAL
 from accrual.detectors import NS, Detector, as_detector, seconds
-from accrual.replay import Chain, Replay, as_threads, as_trace, on_threads
-from accrual.traces.trace import Trace, TraceError
+from accrual.replay import Chain, Replay, as_given, as_threads, chains, on_threads
+from accrual.traces.trace import Trace, TraceError, exact_sum
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import ArrayLike, NDArray
+
+    from accrual.traces.scan import ScannedTrace
 
 __all__ = ["Curve", "QoS", "curve", "qos"]
 
 CELLS = 4096
+AT_A_TIME = 2**20  # detection times that are looked at together
 UNIT = FIXED_UNITS * NS  # units of the fixed-point sums in a second
 
 
@@ -188,14 +193,20 @@ class Curve:
 
 
 def qos(
-    trace: Trace | ArrayLike, detector: Detector, threshold: float, skip: int | None = None, transit: float = 0.0
+    trace: Trace | ScannedTrace | ArrayLike,
+    detector: Detector,
+    threshold: float,
+    skip: int | None = None,
+    transit: float = 0.0,
 ) -> QoS:
     """The quality of service of a detector at one threshold over a trace.
 
     Parameters
     ----------
     trace : Trace or array of int64, shape (n,)
-        Arrivals in ns. Where the trace has ``sent`` (on the receiver's clock), detection times count from there.
+        Arrivals in ns. Where the trace has ``sent`` (on the receiver's clock), detection times count from there. One of
+        `accrual.scan_trace` is read in pieces, in bounded memory but for 16 bytes for each hundredth heartbeat, which
+        detection_time_p99 takes; the result has the same bits.
     detector : Detector
     threshold : float
         As level; what it means is the detector's own.
@@ -222,7 +233,7 @@ def qos(
 
 
 def curve(
-    trace: Trace | ArrayLike,
+    trace: Trace | ScannedTrace | ArrayLike,
     detector: Detector,
     thresholds: ArrayLike | None = None,
     skip: int | None = None,
@@ -239,7 +250,8 @@ def curve(
     thresholds : array, shape (m,), optional
         In any order; by default the detector's own.
     quantiles : bool
-        Whether to give detection_time_p99 and detection_time_max, which need a pass each.
+        Whether to give detection_time_p99 and detection_time_max, which need a pass each, and 16 bytes for each
+        hundredth heartbeat and threshold.
     threads : int
         Threads to use; never changes a bit of the result.
 
@@ -255,12 +267,44 @@ def curve(
     >>> ac.curve(arrivals, ac.FixedTimeout(period=0.1), thresholds=[1.5, 2, 3]).mistakes
     array([1, 1, 0])
     """
-    return _Scoring(as_trace(trace), as_detector(detector), thresholds, skip, transit, as_threads(threads)).curve(
-        quantiles
+    trace, detector = as_given(trace), as_detector(detector)
+    thresholds = checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+    if isinstance(trace, Trace):
+        return Scoring(trace, detector, skip, transit, threads).curve(thresholds, quantiles)
+    return _curve_of_pieces(trace, detector, thresholds, skip, transit, quantiles, threads)
+
+
+def _curve_of_pieces(
+    trace: ScannedTrace,
+    detector: Detector,
+    thresholds: NDArray[np.float64],
+    skip: int | None,
+    transit: float,
+    quantiles: bool,
+    threads: int,
+) -> Curve:
+    sweep = _Sweep(detector, thresholds, len(trace), quantiles)
+    accepted, first = 0, skip
+    for chain in chains(trace, detector.compiled):
+        scoring = Scoring(chain.trace, detector, skip, transit, threads, chain, sweep.begun)
+        accepted += len(scoring.arrivals) - chain.fresh
+        if skip is None and (first is None or first >= chain.place + chain.fresh):  # not known before
+            first = chain.place + scoring.first
+        if scoring.low < scoring.high:
+            sweep.add(scoring)
+    if not sweep.begun:
+        raise _nothing_to_score(len(trace), accepted, first)
+    return sweep.curve()
+
+
+def _nothing_to_score(heartbeats: int, accepted: int, first: int | None) -> TraceError:
+    return TraceError(
+        f"nothing to score: {heartbeats} heartbeats, of which {accepted} count, "
+        f"and observation starts at number {first}"
     )
 
 
-def _checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
+def checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
     """One or more numbers in one dimension; no strings, bools or complex ones, which NumPy would make into numbers."""
     try:
         array = np.asarray(thresholds)
@@ -280,30 +324,104 @@ def _checked_skip(skip: int) -> int:
     return int(skip)
 
 
-def _exact_sum(values: NDArray[Any]) -> int:
-    """The sum of 64-bit integers, in two halves: 64 bits might not hold it."""
-    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
-
-
 _States = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]
 
 
-class _Scoring:
-    """One call of curve: what to score, the tallies, and what becomes of them."""
+class _Sweep:
+    """Thresholds over a trace, whole or one piece after another."""
+
+    def __init__(self, detector: Detector, thresholds: NDArray[np.float64], heartbeats: int, quantiles: bool) -> None:
+        self.detector, self.thresholds = detector, thresholds
+        compiled = detector.compiled
+        # Thresholds of one lateness are one, but where that depends on how many intervals are known.
+        z = thresholds if compiled.asks else [compiled.inverse(threshold) for threshold in thresholds]
+        self.z, self.where = np.unique(z, return_inverse=True)
+        self.sums: list[_Sums] = []
+        self.longest = [_Longest(heartbeats) for _ in self.z] if quantiles else []
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was scored."""
+        return bool(self.sums)
+
+    def add(self, scoring: Scoring) -> None:
+        """Score the trace, or its next piece."""
+        found = scoring.sums(self.z, self.longest)
+        self.sums = [one.then(other) for one, other in zip(self.sums, found, strict=True)] if self.sums else found
+        _check_observed(self.sums[0].whole.observed)
+
+    def curve(self) -> Curve:
+        """The QoS at every threshold."""
+        ranks = [times.ranks() for times in self.longest] or [(math.nan, math.nan)] * len(self.sums)
+        points = [_as_qos(point, *rank) for point, rank in zip(self.sums, ranks, strict=True)]
+        return Curve(self.detector, self.thresholds, [points[k] for k in self.where])
+
+
+class _Longest:
+    """The longest detection times of a trace, as many as tell which 99 % do not exceed."""
+
+    def __init__(self, heartbeats: int) -> None:
+        self.room = heartbeats // 100 + 1
+        self.count = self.held = 0
+        self.bound = -math.inf  # none up to it is among them
+        self.parts: list[NDArray[np.float64]] = []
+
+    def add(self, times: NDArray[np.float64]) -> None:
+        """Take in those of a piece [s]."""
+        self.count += len(times)
+        self.parts.append(times[times > self.bound])
+        self.held += len(self.parts[-1])
+        if self.held > 2 * self.room:
+            times = np.concatenate(self.parts)
+            self.parts = [np.partition(times, -self.room)[-self.room :].copy()]  # not a view of all
+            self.held, self.bound = self.room, float(self.parts[0].min())
+
+    def ranks(self) -> tuple[float, float]:
+        """detection_time_p99 and detection_time_max; NaN where there are none."""
+        if not self.count:
+            return math.nan, math.nan
+        times = np.sort(np.concatenate(self.parts))
+        return float(times[math.ceil(0.99 * self.count) - 1 - self.count]), float(times[-1])
+
+
+def _check_observed(observed: int) -> None:
+    if observed >= engine.INSTANT_LIMIT:
+        raise TraceError(f"{observed / NS:g} s of observation are too long to be scored: 2**62 ns, 146 years")
+
+
+class Scoring:
+    """A detector over a trace, ready to be scored at any thresholds.
+
+    Attributes
+    ----------
+    first : int
+        Observation starts at this heartbeat.
+    low, high : int
+        Scored are the intervals after the accepted heartbeats low ... high - 1.
+    arrivals : int64 array [ns]
+        Those of the accepted heartbeats.
+
+    Parameters
+    ----------
+    chain : Chain, optional
+        Of a piece of a trace, which may have nothing to score.
+    begun : bool
+        Whether a piece before was scored.
+    """
 
     def __init__(
         self,
         trace: Trace,
         detector: Detector,
-        thresholds: ArrayLike | None,
-        skip: int | None,
-        transit: float,
-        threads: int,
+        skip: int | None = None,
+        transit: float = 0.0,
+        threads: int = 1,
+        chain: Chain | None = None,
+        begun: bool = False,
     ) -> None:
-        self.trace, self.detector, self.threads = trace, detector, threads
-        self.thresholds = _checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+        self.trace, self.detector, self.threads = trace, detector, as_threads(threads)
         self.transit = seconds("transit", transit)
-        self.chain = Chain(trace, detector.compiled)
+        self.chain = Chain(trace, detector.compiled) if chain is None else chain
         whole = slice(None)
         accepted = whole if self.chain.accepted is None else self.chain.accepted
         arrivals = trace.arrivals[accepted]
@@ -314,24 +432,29 @@ class _Scoring:
             self.replay = Replay(trace, detector, threads, self.chain)
             self.held = self.replay.states
             self.state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[accepted]
-        first = self._first_known() if skip is None else _checked_skip(skip)
+        # A later piece begins with the last accepted heartbeat of the past, where the observation ended.
+        last = max(self.chain.fresh - 1, 0)
+        if begun:
+            self.first = last
+        elif skip is None:
+            self.first = self._first_known()
+        else:
+            self.first = max(_checked_skip(skip) - self.chain.place, last)
         # Interval i follows accepted heartbeat i. Scored are those that end at an arrival after `first`.
         if self.chain.accepted is None:
-            self.low = first
+            self.low = self.first
         else:
-            self.low = max(int(np.searchsorted(self.chain.accepted, first, side="right")) - 1, 0)
+            self.low = max(int(np.searchsorted(self.chain.accepted, self.first, side="right")) - 1, 0)
         self.high = len(arrivals) - 1
-        if self.low >= self.high:
-            raise TraceError(
-                f"nothing to score: {len(trace)} heartbeats, of which {len(arrivals)} count, "
-                f"and observation starts at number {first}"
-            )
         self.arrivals = arrivals
+        if self.low >= self.high:
+            if chain is None:
+                raise _nothing_to_score(len(trace), len(arrivals), self.first)
+            return
         observed = int(arrivals[-1]) - int(arrivals[self.low])
         if self.state is not None:  # else the clock never went back
-            observed = _exact_sum(self._interval(self.low, self.high))
-        if observed >= engine.INSTANT_LIMIT:
-            raise TraceError(f"{observed / NS:g} s of observation are too long to be scored: 2**62 ns, 146 years")
+            observed = exact_sum(self._interval(self.low, self.high))
+        _check_observed(observed)
         self.sent = None if trace.sent is None else trace.sent[accepted]
         self.sequence = None if trace.sequence is None else trace.sequence[accepted]
         self.epoch = None if trace.epoch is None else trace.epoch[accepted]
@@ -385,7 +508,7 @@ class _Scoring:
         else:
             bad = tally.engine.add(compiled, *self.held, self.state[low:high], self._interval(low, high))
         if bad >= 0:
-            raise TraceError(f"interval {bad} of the heartbeats that count is too long to be scored: 208 days")
+            raise TraceError(f"{self.chain.interval(bad)} is too long to be scored: 208 days")
         return tally
 
     def _known(self) -> slice | NDArray[np.bool_]:
@@ -400,7 +523,7 @@ class _Scoring:
         """Time from sending to arrival, summed over the heartbeats that scored intervals with a level follow, ns."""
         if self.sent is None:
             return round(self.transit * NS) * len(self.arrivals[self._known()])
-        return _exact_sum((self.arrivals - self.sent)[self._known()])
+        return exact_sum((self.arrivals - self.sent)[self._known()])
 
     def lost(self) -> int:
         """Sequence numbers missing in the scored intervals; none across a restart."""
@@ -409,22 +532,39 @@ class _Scoring:
         steps = np.diff(self.sequence[self.low : self.high + 1].view(np.uint64)) - np.uint64(1)
         if self.epoch is not None:
             steps = steps[np.diff(self.epoch[self.low : self.high + 1]) == 0]
-        return _exact_sum(steps)
+        return exact_sum(steps)
 
     # ---- what becomes of it ----
 
-    def curve(self, quantiles: bool) -> Curve:
+    def curve(self, thresholds: NDArray[np.float64], quantiles: bool = False) -> Curve:
         """The QoS at every threshold."""
-        if self.replay is not None and self.detector.compiled.asks:
-            points = []
-            for threshold in self.thresholds.tolist():
-                self.held, self.z = self._moved(self.replay, threshold), np.zeros(1)
-                points += self._points(quantiles, [threshold])
-            return Curve(self.detector, self.thresholds, points)
-        z = [self.detector.compiled.inverse(threshold) for threshold in self.thresholds]
-        self.z, where = np.unique(z, return_inverse=True)
-        points = self._points(quantiles, self.z.tolist())
-        return Curve(self.detector, self.thresholds, [points[k] for k in where])
+        sweep = _Sweep(self.detector, thresholds, len(self.trace), quantiles)
+        sweep.add(self)
+        return sweep.curve()
+
+    def sums(self, z: NDArray[np.float64], longest: list[_Longest]) -> list[_Sums]:
+        """What makes the QoS at each z; detection times go to `longest`, unless that is empty.
+
+        For laws that ask for the number of intervals z are the thresholds themselves.
+        """
+        found: list[_Sums] = []
+        for asked in self._passes(z):
+            tallies = on_threads(self._tally, self._pieces(), self.threads)
+            for low, high in itertools.pairwise([*range(self.low, self.high, AT_A_TIME), self.high]) if longest else ():
+                for times, keeper in zip(self._detection_times(low, high), longest[len(found) :], strict=False):
+                    keeper.add(times)
+            found += _added_up(self, tallies, asked)
+        return found
+
+    def _passes(self, z: NDArray[np.float64]) -> Iterator[list[float]]:
+        """What tells the thresholds of each pass apart; `z` is set for it."""
+        if self.replay is None or not self.detector.compiled.asks:
+            self.z = z
+            yield z.tolist()
+            return
+        for threshold in z.tolist():
+            self.held, self.z = self._moved(self.replay, threshold), np.zeros(1)
+            yield [threshold]
 
     def _moved(self, replay: Replay, threshold: float) -> _States:
         """States whose location is the deadline, so that the threshold is 0: for laws whose z depends on n."""
@@ -436,36 +576,29 @@ class _Scoring:
             np.full(len(samples), float(unit)),
         )
 
-    def _points(self, quantiles: bool, asked: list[float]) -> list[QoS]:
-        """The QoS at each z; `asked` tells which thresholds are the same."""
-        tallies = on_threads(self._tally, self._pieces(), self.threads)
-        sums = _added_up(self, tallies, asked)
-        ranks = self._order_statistics() if quantiles else [(math.nan, math.nan)] * len(sums)
-        return [_as_qos(point, *rank) for point, rank in zip(sums, ranks, strict=True)]
-
-    def _order_statistics(self) -> list[tuple[float, float]]:
-        """detection_time_p99 and detection_time_max at each z."""
-        states, state = self._states(self.low, self.high)
-        location, scale = np.empty((2, len(states[0])), np.int64)
-        engine.fixed_points(self.detector.compiled, *states, location, scale)
+    def _detection_times(self, low: int, high: int) -> Iterator[NDArray[np.float64]]:
+        """For each z the detection times of intervals low ... high - 1, where there is a level [s]."""
+        (samples, total, denominators), state = self._states(low, high)
+        if state is not None:
+            few = slice(int(state[0]), int(state[-1]) + 1)  # states follow each other
+            samples, total, denominators, state = samples[few], total[few], denominators[few], state - few.start
+        location, scale = np.empty((2, len(samples)), np.int64)
+        engine.fixed_points(self.detector.compiled, samples, total, denominators, location, scale)
         if state is not None:
             location, scale = location[state], scale[state]
         known = scale[:-1] >= 0
         location, scale = location[:-1][known], scale[:-1][known]
         under_way = np.full(len(location), self.transit * UNIT)
         if self.sent is not None:
-            under_way = (self.arrivals - self.sent)[self.low : self.high][known] * float(FIXED_UNITS)
+            under_way = (self.arrivals[low:high] - self.sent[low:high])[known] * float(FIXED_UNITS)
         # z * scale may outgrow a double where the seconds do not: a power of two makes room, and rounds nothing.
         room = 2.0**-64
         least, step = location * room, scale * room
-        found = []
         for z in self.z:
             wait = np.maximum(least + z * step, 0) if math.isfinite(z) else np.full(len(least), max(z, 0.0))
             with np.errstate(over="ignore"):  # to infinity, as the mean
-                times = np.sort(wait + under_way * room) / UNIT / room
-            n = len(times)
-            found.append((float(times[math.ceil(0.99 * n) - 1]), float(times[-1])) if n else (math.nan, math.nan))
-        return found
+                times = (wait + under_way * room) / UNIT / room
+            yield times
 
     def still_late(self, before: float) -> float:
         """The lateness that a suspicion exceeds which is open at the end; `before`: just before the last heartbeat."""
@@ -598,7 +731,7 @@ class _Sums:
         return dataclasses.replace(later, whole=self.whole.then(later.whole), late=late, lead=lead)
 
 
-def _added_up(scoring: _Scoring, tallies: list[_Tally], asked: list[float]) -> list[_Sums]:
+def _added_up(scoring: Scoring, tallies: list[_Tally], asked: list[float]) -> list[_Sums]:
     """What makes the QoS at each z.
 
     A row of a tally counts at every threshold that it passed, so sums run from the top down.

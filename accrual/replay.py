@@ -15,10 +15,11 @@ import numpy as np
 
 from accrual.core import engine
 from accrual.detectors import Detector, as_detector
-from accrual.traces.trace import Trace, TraceError
+from accrual.traces.scan import ScannedTrace
+from accrual.traces.trace import Trace, TraceError, joined, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -32,11 +33,48 @@ NEVER: int = engine.NEVER
 SHOWN = 100  # mistakes in a notebook's table
 
 
+@dataclass(frozen=True)
+class Past:
+    """What the heartbeats so far mean to those that follow, so that a trace may be gone through piece by piece.
+
+    All of it ends at the last accepted heartbeat but one; the last is taken in again with the next piece, so that its
+    interval is at hand where that is to be scored. The chain is all the memory that most detectors have: whatever they
+    refused to learn is not in it. Some have a schedule as well.
+
+    Attributes
+    ----------
+    instants, numbers : int64 array
+        The end of the chain, as far back as the window reaches; the last instant is the heartbeat's own arrival.
+    schedule : list or None
+        Of detectors whose pieces could not begin within a stretch: what the schedule knows beside its window.
+    heartbeats : Trace
+        The last accepted heartbeat but one, as often as there are `instants`, and the last.
+    place : int
+        How many heartbeats there were.
+    """
+
+    instants: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    schedule: list[float] | None
+    heartbeats: Trace
+    place: int
+
+
 class Chain:
     """Which heartbeats of a trace count, and the intervals that a detector learns of it.
 
     Attributes
     ----------
+    trace : Trace
+        The heartbeats; of a later piece of a trace, with its past before them.
+    past : Past or None
+        What came before this piece.
+    known : int
+        How many heartbeats stand for the chain that the past left; the one after them is its last.
+    fresh : int
+        Index of the first heartbeat that is new.
+    place : int
+        What to add to an index for the heartbeat's number in the whole trace.
     instants : int64 array [ns]
         Their differences are the learned intervals. The arrivals themselves where every heartbeat counts and the
         detector learns all intervals and nothing else.
@@ -53,33 +91,72 @@ class Chain:
         For each heartbeat, once it was taken in: the index of the last accepted one.
     ignored, clock_steps, restarts : int
         How many heartbeats were.
+    left : int
+        Index in `instants` of the last learned one at the last accepted heartbeat but one; -1 where there is none.
+    schedule : list or None
+        What the schedule knows there beside its window; a `Replay` of the chain notes it.
     """
 
     numbers: NDArray[np.int64] | None = None
     accepted: NDArray[np.int64] | None = None
     state: NDArray[np.int64] | None = None
     latest: NDArray[np.int64] | None = None
+    schedule: list[float] | None = None
 
-    def __init__(self, trace: Trace, detector: engine.Detector) -> None:
+    def __init__(self, trace: Trace, detector: engine.Detector, past: Past | None = None) -> None:
         self.window, self.sequential = detector.window, detector.sequential
-        self.arrivals = trace.arrivals
+        self.past, self.known, self.fresh, self.place = past, 0, 0, 0
+        if past is not None:
+            trace = joined(past.heartbeats, trace)
+            self.known, self.fresh = len(past.instants), len(past.heartbeats)
+            self.place = past.place - self.fresh
+        self.trace, self.arrivals, n = trace, trace.arrivals, len(trace)
         self.ignored = self.clock_steps = self.restarts = 0
         self.instants = trace.arrivals
-        self.starts = np.zeros(min(1, len(trace)), np.int64)
-        if detector.plain and engine.every_heartbeat_counts(trace.arrivals, trace.sequence, trace.epoch):
+        self.starts, self.left = np.zeros(min(1, n), np.int64), n - 2
+        if detector.plain and self._every_heartbeat_counts():
+            if past is not None:
+                self.instants = np.concatenate([past.instants, trace.arrivals[self.known :]])
             return
-        state, latest = np.empty((2, len(trace)), np.int64)
+        state, latest = np.empty((2, n), np.int64)
         restarts = 0 if trace.epoch is None else np.count_nonzero(np.diff(trace.epoch))
-        starts = np.empty(len(trace) if detector.scheduled else restarts + 1, np.int64)
-        chain = np.empty(len(trace) + detector.seeds * len(starts), np.int64)
+        starts = np.empty(n if detector.scheduled else restarts + 1, np.int64)
+        chain = np.empty(n + detector.seeds * len(starts), np.int64)
         numbers = np.empty(len(chain) if detector.scheduled else 0, np.int64)
+        if past is not None:
+            chain[: self.known] = past.instants
+            numbers[: len(past.numbers)] = past.numbers
         length, stretches, self.ignored, self.clock_steps, self.restarts = engine.accept_all(
-            detector, trace.arrivals, trace.sequence, trace.epoch, chain, numbers, starts, state, latest
+            detector, trace.arrivals, trace.sequence, trace.epoch, chain, numbers, starts, state, latest, self.known
         )
         self.instants, self.starts = chain[:length], starts[:stretches]
         self.numbers = numbers[:length] if detector.scheduled else None
         self.state, self.latest = state, latest
-        self.accepted = np.flatnonzero(latest == np.arange(len(trace)))
+        self.accepted = np.flatnonzero(latest == np.arange(n))
+        self.left = int(state[self.accepted[-2]]) if len(self.accepted) > 1 else -1
+
+    def _every_heartbeat_counts(self) -> bool:
+        """Whether all that follow the known ones do, in order."""
+        trace, since = self.trace, slice(max(self.known - 1, 0), None)
+        return engine.every_heartbeat_counts(
+            trace.arrivals[since],
+            None if trace.sequence is None else trace.sequence[since],
+            None if trace.epoch is None else trace.epoch[since],
+        )
+
+    def as_past(self) -> Past:
+        """What these heartbeats, of which there is one at least, mean to the next piece."""
+        n = len(self.trace)
+        two = np.arange(n)[-2:] if self.accepted is None else self.accepted[-2:]
+        instants = numbers = np.empty(0, np.int64)
+        if self.left >= 0:
+            start = int(self.starts[np.searchsorted(self.starts, self.left, side="right") - 1])
+            end = slice(max(start, self.left - self.window), self.left + 1)
+            instants = self.instants[end]
+            instants = instants - instants[-1:] + self.arrivals[two[:1]]  # may wrap, and only differences count
+            numbers = numbers if self.numbers is None else self.numbers[end].copy()
+        kept = np.concatenate([np.repeat(two[:1], len(instants)), two[-1:]])
+        return Past(instants, numbers, self.schedule, taken(self.trace, kept), self.place + n)
 
     def stretches(self) -> list[tuple[int, int]]:
         """First and last instant of each stretch."""
@@ -97,7 +174,8 @@ class Chain:
         tasks: list[list[tuple[int, int, int]]] = []  # of about `size` each: handing over costs
         room = 0
         for start, end in self.stretches():
-            cuts = [start, end] if self.sequential or end == start else [*range(start, end, size), end]
+            first = max(start, self.known - 1)  # before it is the past
+            cuts = [first, end] if self.sequential or end == first else [*range(first, end, size), end]
             for low, high in itertools.pairwise(cuts):
                 if room <= 0:
                     tasks.append([])
@@ -112,9 +190,28 @@ class Chain:
         if refused >= 0:
             seconds = (int(self.instants[refused + 1]) - int(self.instants[refused])) / 1e9
             raise TraceError(
-                f"interval {refused} of the heartbeats that count, {seconds:g} s, would make the window's exact sums "
+                f"{self.interval(refused)}, {seconds:g} s, would make the window's exact sums "
                 "outgrow their bits: 62 for the intervals (146 years), 128 for n times their squares"
             )
+
+    def interval(self, index: int) -> str:
+        """Name an interval in messages; in a later piece they are counted from where its past begins."""
+        since = "" if self.past is None else f" from number {max(self.place, 0)} on"
+        return f"interval {index} of the heartbeats that count{since}"
+
+
+def chains(trace: Trace | ScannedTrace, detector: engine.Detector) -> Iterator[Chain]:
+    """The chain of a trace, in pieces where it is read in pieces.
+
+    For sequential detectors a `Replay` of each has to be made before the next is asked for.
+    """
+    if isinstance(trace, Trace):
+        yield Chain(trace, detector)
+        return
+    chain: Chain | None = None
+    for piece in trace.pieces(4 * detector.window):  # longer than the past that comes with each
+        chain = Chain(piece, detector, chain.as_past() if chain else None)
+        yield chain
 
 
 def on_threads(work: Callable[..., Result], pieces: Sequence[Sequence[Any]], threads: int) -> list[Result]:
@@ -127,9 +224,15 @@ def on_threads(work: Callable[..., Result], pieces: Sequence[Sequence[Any]], thr
         return list(pool.map(lambda piece: work(*piece), pieces))
 
 
-def as_trace(trace_or_arrivals: Trace | ArrayLike) -> Trace:
-    """A trace as it is; anything else as the arrivals of one."""
-    return trace_or_arrivals if isinstance(trace_or_arrivals, Trace) else Trace(trace_or_arrivals)
+def as_trace(trace_or_arrivals: Trace | ScannedTrace | ArrayLike) -> Trace:
+    """A trace as it is, one on disk read whole; anything else as the arrivals of one."""
+    trace = as_given(trace_or_arrivals)
+    return trace.read() if isinstance(trace, ScannedTrace) else trace
+
+
+def as_given(trace_or_arrivals: Trace | ScannedTrace | ArrayLike) -> Trace | ScannedTrace:
+    """A trace as it is, in memory or on disk; anything else as the arrivals of one."""
+    return trace_or_arrivals if isinstance(trace_or_arrivals, Trace | ScannedTrace) else Trace(trace_or_arrivals)
 
 
 def as_threads(threads: int) -> int:
@@ -140,7 +243,7 @@ def as_threads(threads: int) -> int:
 
 
 def levels(
-    trace_or_arrivals: Trace | ArrayLike,
+    trace_or_arrivals: Trace | ScannedTrace | ArrayLike,
     detector: Detector,
     threads: int = 1,
     out: NDArray[np.float64] | None = None,
@@ -150,13 +253,15 @@ def levels(
     Parameters
     ----------
     trace_or_arrivals : Trace or array of int64, shape (n,)
-        Arrivals in ns, in any order; a trace brings its sequence numbers and epochs.
+        Arrivals in ns, in any order; a trace brings its sequence numbers and epochs. One of `accrual.scan_trace` is
+        read in pieces; the result has the same bits.
     detector : Detector
         For instance ``accrual.PhiNormal(window=1000)``.
     threads : int
         Threads to use; never changes a bit of the result.
     out : float64 array, shape (n,), optional
-        Where to put the result.
+        Where to put the result, which takes 8 bytes a heartbeat: for a trace larger than memory a file, such as
+        ``numpy.lib.format.open_memmap("levels.npy", "w+", shape=(len(trace),))`` gives.
 
     Returns
     -------
@@ -176,7 +281,7 @@ def levels(
     >>> ac.levels([0, 10, 20, 30, 41], ac.PhiNormal(window=3, min_deviation=1e-9)).round(4)
     array([   nan,    nan,    nan, 0.301 , 0.7995])
     """
-    trace, compiled = as_trace(trace_or_arrivals), as_detector(detector).compiled
+    trace, compiled = as_given(trace_or_arrivals), as_detector(detector).compiled
     threads = as_threads(threads)
     if out is None:
         out = np.empty(len(trace))
@@ -188,17 +293,28 @@ def levels(
         and out.flags.writeable
     ):
         raise ValueError(f"out must be a writeable, contiguous float64 array of shape ({len(trace)},)")
-    elif np.may_share_memory(out, trace.arrivals):
+    elif isinstance(trace, Trace) and np.may_share_memory(out, trace.arrivals):
         raise ValueError("out must not share memory with the arrivals, which are read while it is written")
-    chain = Chain(trace, compiled)
+    for chain in chains(trace, compiled):
+        size = len(chain.trace)
+        found = np.empty(size) if chain.fresh else out[:size]
+        _levels(chain, detector, threads, found)
+        if chain.fresh:
+            out[chain.place + chain.fresh : chain.place + size] = found[chain.fresh :]
+    return out
+
+
+def _levels(chain: Chain, detector: Detector, threads: int, out: NDArray[np.float64]) -> None:
+    """The levels of a piece, from the last heartbeat of its past on."""
+    compiled = detector.compiled
     if chain.state is not None or compiled.sample:
-        return Replay(trace, detector, threads, chain)._levels(out)
+        Replay(chain.trace, detector, threads, chain)._levels(out)
+        return
     out[:1] = np.nan
     chain.run(
         lambda start, low, high: engine.levels(compiled, chain.instants, start, low, high, out),
         threads,
     )  # fmt: skip
-    return out
 
 
 @dataclass(frozen=True)
@@ -260,13 +376,20 @@ class Replay:
     def __post_init__(self) -> None:
         size, compiled = len(self.chain.instants), self.detector.compiled
         samples, total, denominators = np.empty(size, np.int32), np.empty(size, np.int64), np.empty(size)
+        chain, known = self.chain, self.chain.known
+        samples[:known], total[:known], denominators[:known] = -1, 0, 1.0  # the past's are not known again
 
         def work(start: int, low: int, high: int) -> int:
             piece = slice(low, high + 1)
             states = samples[piece], total[piece], denominators[piece]
-            if self.chain.numbers is None:
-                return int(engine.states(compiled, self.chain.instants, start, low, high, *states))
-            engine.expectations(compiled, self.chain.instants, self.chain.numbers, start, low, high, *states)
+            if chain.numbers is None:
+                return int(engine.states(compiled, chain.instants, start, low, high, *states))
+            before = chain.past.schedule if chain.past and start < known else None
+            left = engine.expectations(
+                compiled, chain.instants, chain.numbers, start, low, high, *states, before, chain.left
+            )
+            if chain.sequential and left is not None:
+                chain.schedule = left
             return -1
 
         self.chain.run(work, self.threads)
@@ -449,13 +572,15 @@ class Replay:
         return Mistakes(deadlines[:-1][begins], until[ends])
 
 
-def replay(trace: Trace | ArrayLike, detector: Detector, threads: int = 1) -> Replay:
+def replay(trace: Trace | ScannedTrace | ArrayLike, detector: Detector, threads: int = 1) -> Replay:
     """Replay a trace: levels, deadlines and mistakes at any threshold.
 
     Parameters
     ----------
     trace : Trace or array of int64, shape (n,)
-        Arrivals in ns, in any order; a trace brings its sequence numbers and epochs.
+        Arrivals in ns, in any order; a trace brings its sequence numbers and epochs. What a replay holds is as long as
+        the trace, some 40 bytes a heartbeat, so one of `accrual.scan_trace` is read whole; `levels`, `qos` and `curve`
+        go through it in pieces.
     detector : Detector
         For instance ``accrual.PhiNormal(window=1000)``.
     threads : int

@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -205,6 +206,67 @@ def test_one_bad_trace_does_not_stop_the_others(accrual, file):
     missing, short = err.splitlines()
     assert missing.startswith("accrual: missing: ")
     assert short.startswith("accrual: short.csv: nothing to score")
+
+
+# ---- describe ----
+
+
+def test_describe_tells_what_describe_gives(accrual, results, trace, file):
+    expected = ac.describe(trace)
+    digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    assert results("describe", file) == [{"trace": file, "session": 1, **expected.to_dict(), "sha256": digest}]
+    status, out, err = accrual("describe", file)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"{file}\n{repr(expected).split('in order')[0]}")
+    assert f"sha256            {digest}; the file has no checksums of its columns\n" in out
+
+
+def test_describe_of_every_session_of_a_log(accrual, log):
+    status, out, _ = accrual("describe", log)
+    assert status == 0
+    assert [line for line in out.splitlines() if line.startswith("ping.log")] == [
+        f"ping.log session {n}" for n in (1, 2, 3)
+    ]
+    assert accrual("describe", log, "--session", 2)[1].startswith("ping.log session 2\nheartbeats        38")
+    status, _, err = accrual("describe", log, "--plot", "out.svg")
+    assert (status, err) == (2, "accrual: ping.log has 3 sessions: choose one to plot by --session\n")
+
+
+def test_a_picture_of_a_trace(accrual, file):
+    pytest.importorskip("matplotlib", reason="pip install accrual[lessons]")
+    assert accrual("describe", file, "--plot", "out.svg")[0] == 0
+    assert "beats.csv: 2,000 heartbeats" in Path("out.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    "command", [("replay",), ("replay", "--mistakes"), ("curve",), ("curve", "--detector", "bertier"), ("describe",)]
+)
+def test_parquet_is_gone_through_piece_by_piece_with_the_same_result(results, trace, file, command, monkeypatch):
+    """And not read whole, but for the list of mistakes."""
+    pytest.importorskip("pyarrow", reason="pip install accrual[traces]")
+    trace.write("beats.parquet")
+    command, *options = command
+    expected = results(command, file, *options)
+    if "--mistakes" not in options:
+        monkeypatch.setattr("accrual.traces.parquet.read", None)
+    found = results(command, "beats.parquet", *options)
+    for one in (*expected, *found):
+        for name in ("trace", "sha256", "verified"):
+            one.pop(name, None)
+    assert found == expected
+
+
+def test_damage_of_a_parquet_file_is_named_once(accrual, trace):
+    pytest.importorskip("pyarrow", reason="pip install accrual[traces]")
+    trace.write("beats.parquet")
+    content = bytearray(Path("beats.parquet").read_bytes())
+    content[2000] ^= 1
+    Path("beats.parquet").write_bytes(content)
+    for command in ("describe", "curve", "replay"):
+        status, out, err = accrual(command, "beats.parquet")
+        assert (status, out) == (1, "")
+        assert err.count("beats.parquet") == err.count("\n") == 1
+        assert err.startswith("accrual: beats.parquet: not a whole Parquet file: ")
 
 
 # ---- curve ----

@@ -6,6 +6,7 @@ import json
 import math
 import operator
 import pickle
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import detectors, traces
+from strategies import DETECTORS, detectors, traces
 
 import accrual as ac
 from accrual.core import engine
@@ -350,6 +351,32 @@ def test_detection_time_counts_from_sending_or_adds_the_transit():
     found = ac.qos(trace, detector, 3, transit=0.02)
     assert (found.detection_time, found.detection_time_uniform) == (pytest.approx(0.305), pytest.approx(0.255))
     assert found.detection_time_p99 == found.detection_time_max == pytest.approx(0.305)
+
+
+@pytest.mark.parametrize("n", [1, 2, 99, 100, 101, 199, 200, 1000])
+@pytest.mark.parametrize("at_a_time", [1, 7, 2**20])
+def test_order_statistics_of_the_detection_time(n, at_a_time, monkeypatch):
+    """A timeout of a second after a heartbeat that was under way for as long as it was."""
+    monkeypatch.setattr(sys.modules["accrual.qos"], "AT_A_TIME", at_a_time)
+    under_way = np.random.default_rng(n).permutation(n + 1) * MS
+    arrivals = np.arange(n + 1) * 2000 * MS
+    found = ac.qos(ac.Trace(arrivals, sent=arrivals - under_way), ac.FixedTimeout(period=1), 1, skip=0)
+    times = np.sort(1 + under_way[:-1] / 1e9)
+    assert found.detection_time_p99 == times[math.ceil(0.99 * n) - 1]
+    assert found.detection_time_max == times[-1]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@given(any_trace, st.data(), st.integers(1, 20))
+def test_order_statistics_do_not_depend_on_how_many_are_looked_at_together(name, trace, data, at_a_time):
+    detector = data.draw(DETECTORS[name])
+    try:
+        alone = repr(ac.qos(trace, detector, 0.7, skip=0))
+    except ac.TraceError:  # nothing to score
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["accrual.qos"], "AT_A_TIME", at_a_time)
+        assert repr(ac.qos(trace, detector, 0.7, skip=0)) == alone
 
 
 def test_thresholds_that_everything_or_nothing_reaches():

@@ -184,6 +184,7 @@ def accept_all(
     starts: NDArray[int64],
     state: NDArray[int64],
     latest: NDArray[int64],
+    known_ones: int = 0,
 ) -> tuple[int, int, int, int, int]: ...
 def levels(
     detector: Detector, chain: NDArray[int64], start: int, low: int, high: int, out: NDArray[float64]
@@ -208,7 +209,9 @@ def expectations(
     samples: NDArray[int32],
     total: NDArray[int64],
     denominators: NDArray[float64],
-) -> None: ...
+    schedule_before: list[float] | None = None,
+    at: int = -1,
+) -> list[float] | None: ...
 def levels_of_lateness(
     detector: Detector, samples: NDArray[int32], state: NDArray[int64], z: NDArray[float64]
 ) -> None: ...

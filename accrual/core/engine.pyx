@@ -1573,10 +1573,27 @@ cdef inline void slide(ascending *a, const int64_t *c) noexcept nogil:
         a.n += 1
 
 
+cdef int64_t open_window(const estimator *e, const int64_t *c, int64_t start, int64_t at, sums *w) noexcept nogil:
+    """What the window knows once instant `at` of a stretch that begins at `start` was taken in.
+
+    Gives -1, or the index of an interval that the sums cannot hold.
+    """
+    cdef int64_t k, first = max(start, at - e.window)
+    w[0] = nothing_known(e)
+    if e.kind != CONSTANT:
+        for k in range(first, at):
+            if not learn(e, w, <int64_t> (<uint64_t> c[k + 1] - <uint64_t> c[k]), 0):
+                return k
+    return -1
+
+
 def accept_all(Detector detector not None, const int64_t[::1] arrivals, const int64_t[::1] sequence,
                const int64_t[::1] epoch, int64_t[::1] chain, int64_t[::1] numbers not None, int64_t[::1] starts,
-               int64_t[::1] state, int64_t[::1] latest):
+               int64_t[::1] state, int64_t[::1] latest, int64_t known_ones=0):
     """Sort out which heartbeats count, and which intervals the detector learns.
+
+    The first `known_ones` heartbeats are what an earlier piece of the trace left: the last of them was accepted, and
+    they left the chain, and the numbers, as the callers have put them there, which goes back as far as the window.
 
     Fills `chain` (instants), `numbers` (theirs, if the detector looks at them) and `starts` (where in it a stretch
     begins), of which the returned (instants, stretches) are used, and for each heartbeat, once it was taken in:
@@ -1596,7 +1613,8 @@ def accept_all(Detector detector not None, const int64_t[::1] arrivals, const in
     cdef sums w = nothing_known(e)
     cdef schedule plan
     cdef verdict v
-    if not (state.shape[0] == latest.shape[0] == n and chain.shape[0] >= n + e.seeds * starts.shape[0]
+    if not (state.shape[0] == latest.shape[0] == n and 0 <= known_ones <= n and starts.shape[0] >= (known_ones > 0)
+            and chain.shape[0] >= n + e.seeds * starts.shape[0]
             and (numbers.shape[0] >= chain.shape[0] or not scheduled(e))
             and (not numbered or sequence.shape[0] == n) and (not dated or epoch.shape[0] == n)):
         raise IndexError("accept_all: arrays of the wrong lengths")
@@ -1606,7 +1624,18 @@ def accept_all(Detector detector not None, const int64_t[::1] arrivals, const in
             raise MemoryError
     memset(&plan, 0, sizeof(plan))
     with nogil:
-        for i in range(n):
+        if known_ones:
+            i = known_ones - 1
+            accept(&p, arrivals[i], numbered, sequence[i] if numbered else 0, dated, epoch[i] if dated else 0)
+            starts[0] = 0
+            stretches = 1
+            length, last_index = known_ones, i
+            open_window(e, &chain[0], 0, i, &w)
+            for k in range(known_ones):
+                state[k] = latest[k] = k
+                if count_by_median and k:
+                    slide(&window, &chain[k])
+        for i in range(known_ones, n):
             before = p
             v = accept(&p, arrivals[i], numbered, sequence[i] if numbered else 0, dated, epoch[i] if dated else 0)
             if v == IGNORED:
@@ -1654,20 +1683,6 @@ def accept_all(Detector detector not None, const int64_t[::1] arrivals, const in
     if not roomy:
         raise IndexError("accept_all: more restarts than `starts` has room for")
     return length, stretches, ignored, steps, restarts
-
-
-cdef int64_t open_window(const estimator *e, const int64_t *c, int64_t start, int64_t at, sums *w) noexcept nogil:
-    """What the window knows once instant `at` of a stretch that begins at `start` was taken in.
-
-    Gives -1, or the index of an interval that the sums cannot hold.
-    """
-    cdef int64_t k, first = max(start, at - e.window)
-    w[0] = nothing_known(e)
-    if e.kind != CONSTANT:
-        for k in range(first, at):
-            if not learn(e, w, <int64_t> (<uint64_t> c[k + 1] - <uint64_t> c[k]), 0):
-                return k
-    return -1
 
 
 cdef extern from *:
@@ -1825,17 +1840,25 @@ cdef int check_states(const int64_t[::1] state, int64_t states, int64_t least) e
 
 
 def expectations(Detector detector not None, const int64_t[::1] chain, const int64_t[::1] numbers, int64_t start,
-                 int64_t low, int64_t high, int32_t[::1] samples, int64_t[::1] total, double[::1] denominators):
-    """As `states`, for detectors that expect an arrival: the location and the scale are in 256ths of a ns."""
+                 int64_t low, int64_t high, int32_t[::1] samples, int64_t[::1] total, double[::1] denominators,
+                 schedule_before=None, int64_t at=-1):
+    """As `states`, for detectors that expect an arrival: the location and the scale are in 256ths of a ns.
+
+    Returns what the schedule knew beside its window after instant `at`, or None where that is not among these;
+    `schedule_before` is the same for `low`, without which sequential detectors go back to the start of the stretch.
+    """
     cdef const estimator *e = &detector.e
     cdef const int64_t *c
     cdef const int64_t *q
-    cdef int64_t k, eldest, brief, size = high + 1 - low, first = start if detector.sequential else low - e.window
+    cdef int64_t k, eldest, brief, size = high + 1 - low, first = low - e.window
     cdef int64_t[2] oldest, oldest_brief
-    cdef schedule plan
+    cdef schedule plan, asked
+    cdef bint resumes = schedule_before is not None
     cdef sums w
     if high < low:
-        return
+        return None
+    if detector.sequential and not resumes:
+        first = start
     if not (0 <= start <= low and high < chain.shape[0] and numbers.shape[0] >= chain.shape[0]
             and samples.shape[0] >= size and total.shape[0] >= size and denominators.shape[0] >= size):
         raise IndexError("expectations: range outside the chain")
@@ -1843,6 +1866,12 @@ def expectations(Detector detector not None, const int64_t[::1] chain, const int
     with nogil:
         begin_schedule(e, &plan, &w)
         for k in range(max(start, first), high + 1):
+            if k == low and resumes:
+                with gil:
+                    load_schedule_values(e, &plan, schedule_before)
+                read_schedule(e, &plan, &w)
+            if k == at:
+                asked = plan
             if k >= low:
                 samples[k - low] = <int32_t> (w.n if known(e, w.n) else -1 - w.n)
                 total[k - low] = w.sum
@@ -1852,6 +1881,7 @@ def expectations(Detector detector not None, const int64_t[::1] chain, const int
                 oldest = [up_to(c + eldest), up_to(q + eldest)]
                 oldest_brief = [up_to(c + brief), up_to(q + brief)]
                 next_arrival(e, &plan, &w, up_to(c + k + 1), up_to(q + k + 1), oldest, oldest_brief)
+    return schedule_values(e, &asked) if low <= at <= high else None
 
 
 def levels_of_lateness(Detector detector not None, const int32_t[::1] samples, const int64_t[::1] state,

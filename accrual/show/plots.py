@@ -1,4 +1,5 @@
-"""Static pictures: curves of quality of service, and the sentences that say the same to those who cannot see them.
+"""Static pictures: curves of quality of service, the intervals of a trace, and the sentences that say the same to
+those who cannot see them.
 
 matplotlib is imported where it is needed, for it is an extra, and never through pyplot, whose state is not a library's
 to touch.
@@ -18,12 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
     from accrual.qos import Curve
+    from accrual.traces.description import Description
 
-__all__ = ["FORMATS", "curves_figure", "describe_curves", "draw_curves", "write_curves"]
+__all__ = [
+    "FORMATS",
+    "curves_figure",
+    "describe_curves",
+    "draw_curves",
+    "trace_figure",
+    "write_curves",
+    "write_trace",
+]
 
 # By the ending of the name: what the format calls the two texts that travel in the file, and which entry has to be
 # left out for equal figures to be equal files.
@@ -88,14 +99,6 @@ def draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
     >>> ax.get_xlabel()
     'detection time $T_D$, mean, worst case [s]'
     """
-    from matplotlib.ticker import LogFormatter
-
-    class PlainFormatter(LogFormatter):
-        """Chooses the ticks of a logarithmic scale as matplotlib does, and writes 0.02 where that writes 2e-02."""
-
-        def __call__(self, x: float, pos: int | None = None) -> str:
-            return f"{x:g}" if super().__call__(x, pos) else ""
-
     drawn = bounds = False
     for curve, colour, marker in zip(curves, cycle(_COLOURS), cycle(_MARKERS), strict=False):
         points = _points(curve)
@@ -118,12 +121,25 @@ def draw_curves(ax: Axes, curves: Sequence[Curve]) -> None:
     ax.set(xlabel="detection time $T_D$, mean, worst case [s]", ylabel=r"mistake rate $\lambda_M$ [1/s]")
     if drawn:  # matplotlib cannot draw a logarithmic scale of nothing
         ax.set(xscale="log", yscale="log")
-        ax.xaxis.set_major_formatter(PlainFormatter())
-        ax.xaxis.set_minor_formatter(PlainFormatter(minor_thresholds=(2, 0.5)))  # 2, 3 and 6 as well, up to two decades
+        _write_plainly(ax.xaxis)
     ax.grid(color="0.9")
     ax.set_axisbelow(True)
     if curves:
         ax.legend(frameon=False, fontsize="small")
+
+
+def _write_plainly(axis: Axis) -> None:
+    """Write 0.02 at the ticks of a logarithmic scale, where matplotlib writes 2e-02."""
+    from matplotlib.ticker import LogFormatter
+
+    class PlainFormatter(LogFormatter):
+        """Chooses the ticks as matplotlib does."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axis.set_major_formatter(PlainFormatter())
+    axis.set_minor_formatter(PlainFormatter(minor_thresholds=(2, 0.5)))  # 2, 3 and 6 as well, up to two decades
 
 
 def _draw_bounds(ax: Axes, time: ArrayLike, bound: ArrayLike, colour: str, label: str = "_") -> None:
@@ -215,16 +231,23 @@ def curves_figure(curves: Sequence[Curve], title: str) -> Figure:
     >>> figure.axes[0].get_title(loc="left")
     'five heartbeats'
     """
+    figure = _figure()
+    ax = figure.subplots()
+    draw_curves(ax, curves)
+    _entitle(ax, title)
+    return figure
+
+
+def _figure() -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("plots need matplotlib: pip install accrual[lessons]") from error
+    return Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
 
-    figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
-    ax = figure.subplots()
-    draw_curves(ax, curves)
+
+def _entitle(ax: Axes, title: str) -> None:
     ax.set_title(title, loc="left", fontsize="medium", parse_math=False)  # a file's name may have dollar signs
-    return figure
 
 
 def write_curves(path: str | os.PathLike[str], curves: Sequence[Curve], title: str) -> None:
@@ -260,14 +283,94 @@ def write_curves(path: str | os.PathLike[str], curves: Sequence[Curve], title: s
     ...     os.listdir(folder)
     ['curve.svg']
     """
-    ending = os.path.splitext(path)[1]
-    if ending not in FORMATS:
+    _check_format(path)
+    _write(path, curves_figure(curves, title), title, describe_curves(curves))
+
+
+def _check_format(path: str | os.PathLike[str]) -> None:
+    if os.path.splitext(path)[1] not in FORMATS:
         raise ValueError(f"path must end in {', '.join(FORMATS)}, is {os.fspath(path)!r}")
-    figure = curves_figure(curves, title)
+
+
+def _write(path: str | os.PathLike[str], figure: Figure, title: str, text: str) -> None:
+    """Write a figure with its text alternative."""
     from matplotlib import rc_context
 
+    ending = os.path.splitext(path)[1]
     titled, described, left_out = _TEXTS[ending]
-    texts = {titled: title, described: describe_curves(curves), left_out: None}
+    texts = {titled: title, described: text, left_out: None}
     # Text stays text, to be found and read aloud; names inside the file do not change from run to run.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "accrual"}), replacing(path) as stream:
         figure.savefig(stream, format=ending[1:], metadata=texts)
+
+
+def trace_figure(description: Description, title: str) -> Figure:
+    """Make a figure of the intervals of a trace: their range and mean along the time, and how often each length occurs.
+
+    All scales but that of the time are logarithmic; what they have no room for, intervals and counts of 0, is left out.
+
+    Parameters
+    ----------
+    description : Description
+        As `accrual.describe` gives it.
+    title : str
+        What was described.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Of which pyplot knows nothing: it needs no closing.
+
+    Raises
+    ------
+    ImportError
+        matplotlib is missing.
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> figure = trace_figure(ac.describe([0, 100, 200, 450, 500]), "five heartbeats")
+    >>> [ax.get_xlabel() for ax in figure.axes]
+    ['time since the first arrival [s]', 'intervals']
+    """
+    figure, picture = _figure(), description.picture
+    along, lengths = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1])
+    _entitle(along, title)
+    along.set(xlabel="time since the first arrival [s]", ylabel="interval [s]")
+    lengths.set(xlabel="intervals")
+    some = picture.most > 0
+    if some.any():  # matplotlib cannot draw a logarithmic scale of nothing
+        least = np.where(picture.least > 0, picture.least, np.nan)
+        along.fill_between(picture.time, least, picture.most, color=_COLOURS[5], alpha=0.5, label="range")
+        along.plot(picture.time, picture.mean, color=_COLOURS[0], linewidth=1, label="mean")
+        along.plot(picture.time, picture.most, color=_COLOURS[1], linewidth=0.8, label="longest")
+        lengths.stairs(picture.counts, picture.lengths, orientation="horizontal", fill=True, color=_COLOURS[0])
+        along.set(yscale="log")
+        lengths.set(xscale="log")
+        _write_plainly(along.yaxis)
+        along.legend(frameon=False, fontsize="small")
+    for ax in (along, lengths):
+        ax.grid(color="0.9")
+        ax.set_axisbelow(True)
+    return figure
+
+
+def write_trace(path: str | os.PathLike[str], description: Description, title: str) -> None:
+    """Write a picture of a trace's intervals to a file, whole or not at all; `description` is its text alternative.
+
+    Parameters
+    ----------
+    path : path
+        A name that ends in one of `FORMATS`.
+    description : Description
+        As `accrual.describe` gives it.
+    title : str
+        What was described.
+
+    Raises
+    ------
+    ValueError, ImportError, OSError
+        As `write_curves`.
+    """
+    _check_format(path)
+    _write(path, trace_figure(description, title), title, repr(description))

@@ -3,12 +3,14 @@
 from accrual.traces.bundled import Dataset, Datasets, datasets, load
 from accrual.traces.describe import Outages, outages
 from accrual.traces.formats import import_trace, read_trace
+from accrual.traces.scan import ScannedTrace, scan_trace
 from accrual.traces.trace import Trace, TraceError
 
 __all__ = [
     "Dataset",
     "Datasets",
     "Outages",
+    "ScannedTrace",
     "Trace",
     "TraceError",
     "datasets",
@@ -16,4 +18,5 @@ __all__ = [
     "load",
     "outages",
     "read_trace",
+    "scan_trace",
 ]

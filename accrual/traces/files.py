@@ -93,6 +93,12 @@ def excerpt(line: bytes) -> str:
     return repr(line[:60].decode("utf-8", "backslashreplace").strip())
 
 
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Hash a file, as sha256sum does."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 class Source:
     """A file that is being read, plain or packed, with the strict and the lenient way to deal with damage.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import Any, Final
+
+import numpy as np
 
 from accrual._version import __version__
 from accrual.traces.trace import Int64Array, Trace, TraceError
@@ -49,3 +52,36 @@ def trace_from(columns: dict[str, Any], metadata: str | bytes, file: str | os.Pa
     # Of json (nested without end, too), of Trace; metadata that is no object.
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise TraceError(f"no trace: {error}", file) from error
+
+
+_IN_ORDER: Final = {"sequence": np.greater, "epoch": np.equal}
+
+
+class Ledger:
+    """What can be said of columns after one pass, piece by piece: their sha256, and whether they are in order.
+
+    In order are arrivals and send times that never fall, sequence numbers that rise, and an epoch that stays.
+    """
+
+    def __init__(self) -> None:
+        """Begin before the first heartbeat."""
+        self._hashes: dict[str, Any] = {}
+        self._in_order: dict[str, bool] = {}
+        self._last: dict[str, Int64Array] = {}
+
+    def add(self, piece: Trace) -> None:
+        """Go on with the next heartbeats."""
+        for name, values in columns_of(piece).items():
+            # As any machine may write it down: little-endian.
+            self._hashes.setdefault(name, hashlib.sha256()).update(values.astype("<i8", copy=False))
+            steps = np.concatenate([self._last.get(name, values[:0]), values])
+            good = _IN_ORDER.get(name, np.greater_equal)(steps[1:], steps[:-1]).all()
+            self._in_order[name] = self._in_order.get(name, True) and bool(good)
+            self._last[name] = steps[-1:]
+
+    def noted(self) -> dict[str, dict[str, Any]]:
+        """What a file says of its columns, by their names in it."""
+        return {
+            name: {"sha256": found.hexdigest(), "in_order": self._in_order[name]}
+            for name, found in self._hashes.items()
+        }

@@ -291,6 +291,11 @@ class Trace:
             "epoch": self.epoch,
         }
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that there are."""
+        return tuple(name for name, column in self._columns().items() if column is not None)
+
     def __len__(self) -> int:
         """Count the heartbeats."""
         return len(self.arrivals)
@@ -398,9 +403,8 @@ class Trace:
         parts = [f"{len(self):,} heartbeat{'' if len(self) == 1 else 's'} over {span:,.1f} s"]
         if self.period is not None:
             parts.append(f"period {self.period:g} s")
-        present = [name for name, column in self._columns().items() if column is not None][1:]
-        if present:
-            parts.append("with " + " and ".join(present))
+        if len(self.columns) > 1:
+            parts.append("with " + " and ".join(self.columns[1:]))
         if "source" in self.about:
             parts.append(f"source={self.about['source']!r}")
         return f"Trace({', '.join(parts)})"
@@ -414,8 +418,8 @@ class Trace:
         Parameters
         ----------
         path : path
-            A name that ends in ``.parquet`` (needs ``pip install accrual[traces]``; about 3 bytes a heartbeat),
-            ``.csv`` or ``.csv.gz``.
+            A name that ends in ``.parquet`` (needs ``pip install accrual[traces]``; about 3 bytes a heartbeat, in row
+            groups of 2**20 and with the sha256 of each column, for `accrual.scan_trace`), ``.csv`` or ``.csv.gz``.
 
         Raises
         ------
@@ -444,3 +448,25 @@ class Trace:
             csv_file.write(self, path)
         else:
             raise ValueError(f"path must end in .parquet, .csv or .csv.gz, is {name!r}")
+
+
+def taken(trace: Trace, indices: npt.NDArray[np.intp]) -> Trace:
+    """Heartbeats of a trace by their indices, without what is known of it."""
+    columns: dict[str, Any] = {
+        name: None if column is None else column[indices] for name, column in trace._columns().items()
+    }
+    return Trace(**columns)
+
+
+def joined(before: Trace, piece: Trace) -> Trace:
+    """A piece of a trace with others of its heartbeats before it."""
+    columns: dict[str, Any] = {
+        name: None if column is None else np.concatenate([getattr(before, name), column])
+        for name, column in piece._columns().items()
+    }
+    return Trace(**columns, period=piece.period)
+
+
+def exact_sum(values: npt.NDArray[Any]) -> int:
+    """The sum of 64-bit integers, in two halves: 64 bits might not hold it."""
+    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())

@@ -176,6 +176,22 @@ def test_arrays_of_expectations_and_samples_that_are_too_short_are_refused():
         engine.accept_all(chen, long, None, None, long.copy(), short, short.copy(), long.copy(), long.copy())
 
 
+def test_a_past_that_does_not_fit_is_refused():
+    compiled, arrivals = ac.PhiNormal().compiled, np.arange(3)
+    chain, numbers, state, latest = np.arange(9), np.empty(0, int), np.empty(3, int), np.empty(3, int)
+    for known, starts in ((-1, 1), (4, 1), (1, 0)):
+        with pytest.raises(IndexError, match="accept_all: arrays of the wrong lengths"):
+            engine.accept_all(
+                compiled, arrivals, None, None, chain, numbers, np.empty(starts, int), state, latest, known
+            )
+    chen, columns = ac.Bertier(period=1).compiled, (np.empty(3, np.int32), np.empty(3, int), np.empty(3))
+    for schedule in ([], [0.0], [math.nan, 0.0], [0.0, -1.0]):
+        with pytest.raises(ValueError):  # noqa: PT011  # of unpacking, or the schedule's own
+            engine.expectations(chen, arrivals, arrivals, 0, 0, 2, *columns, schedule, 2)
+    assert engine.expectations(chen, arrivals, arrivals, 0, 0, 2, *columns, None, 3) is None
+    assert engine.expectations(chen, arrivals, arrivals, 0, 0, 2, *columns, [0.5, 0.25], 0) == [0.5, 0.25]
+
+
 def test_columns_that_are_too_short_are_refused():
     compiled = ac.PhiNormal().compiled
     arrivals, short = np.arange(9), np.arange(3)

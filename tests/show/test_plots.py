@@ -178,3 +178,44 @@ def test_without_matplotlib(tmp_path, curves, monkeypatch):
 def test_pyplot_is_left_alone(tmp_path, curves, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # its import would fail
     plots.write_curves(tmp_path / "curves.png", curves, "title")
+
+
+# ---- the intervals of a trace ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def description(trace):
+    return ac.describe(trace)
+
+
+def test_a_picture_of_a_trace_shows_its_intervals(description, trace):
+    along, lengths = plots.trace_figure(description, "a $trace").axes
+    assert along.get_title(loc="left") == "a $trace"
+    mean, most = along.lines
+    assert mean.get_xdata().tolist() == most.get_xdata().tolist() == description.picture.time.tolist()
+    assert max(most.get_ydata()) == np.diff(trace.arrivals).max() / 1e9
+    [stairs] = lengths.patches
+    assert stairs.get_data().values.sum() == len(trace) - 1
+    assert (along.get_yscale(), lengths.get_xscale()) == ("log", "log")
+
+
+@pytest.mark.parametrize("arrivals", [[], [5], [5, 5, 5], [5, 5, 9], [9, 5]])
+def test_traces_that_a_logarithmic_scale_has_no_room_for(arrivals):
+    plots.trace_figure(ac.describe(arrivals), "few").draw_without_rendering()
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
+def test_files_of_a_trace(tmp_path, description, ending):
+    first, second = tmp_path / f"first{ending}", tmp_path / f"second{ending}"
+    for path in (first, second):
+        plots.write_trace(path, description, "two")
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(os.listdir(tmp_path)) == [first.name, second.name]
+
+
+def test_a_picture_of_a_trace_carries_its_description(tmp_path, description):
+    plots.write_trace(tmp_path / "trace.svg", description, "a trace")
+    texts = {element.tag.rpartition("}")[2]: element.text for element in ET.parse(tmp_path / "trace.svg").iter()}
+    assert texts["description"] == repr(description)
+    with pytest.raises(ValueError, match=re.escape(".png, .svg, .pdf")):
+        plots.write_trace(tmp_path / "trace.gif", description, "a trace")

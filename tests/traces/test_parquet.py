@@ -1,5 +1,6 @@
 """Parquet: small, exact, whole or absent, and never wrong numbers from a damaged file."""
 
+import hashlib
 import json
 import sys
 
@@ -157,3 +158,76 @@ def test_without_pyarrow_the_error_says_what_to_install(path, monkeypatch):
     for attempt in (lambda: read_trace(path), lambda: Trace([1]).write(path)):
         with pytest.raises(ImportError, match=r"pip install accrual\[traces\]"):
             attempt()
+
+
+# ---- piece by piece --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [[1], [0], [3, 0, 4], [100, 1, 1, 2**20 + 5]])
+def test_pieces_make_one_file(path, sizes):
+    rng = np.random.default_rng(4)
+    trace = Trace(rng.integers(0, 10**12, sum(sizes)), sequence=rng.integers(0, 9, sum(sizes)), source="a")
+    with parquet.Writer(path) as writer:
+        for size, end in zip(sizes, np.cumsum(sizes), strict=True):
+            writer.write(trace[end - size : end])
+    assert read_trace(path) == trace
+
+
+def test_the_columns_are_noted_as_others_can_check_them(jittered, path):
+    jittered.write(path)
+    noted = json.loads(pq.ParquetFile(path).metadata.metadata[b"accrual.columns"])
+    assert noted == {
+        "arrival_ns": {"sha256": hashlib.sha256(jittered.arrivals.tobytes()).hexdigest(), "in_order": True},
+        "sequence": {"sha256": hashlib.sha256(jittered.sequence.tobytes()).hexdigest(), "in_order": True},
+    }
+
+
+class Interrupt(BaseException):
+    pass
+
+
+def write_pieces(path, *pieces):
+    """Write pieces; one that is an exception is raised."""
+    with parquet.Writer(path) as writer:
+        for piece in pieces:
+            if not isinstance(piece, Trace):
+                assert list(path.parent.glob(".accrual-*.part"))
+                raise piece
+            writer.write(piece)
+
+
+@pytest.mark.parametrize("before", [None, Trace([1, 2])])
+@pytest.mark.parametrize(
+    ("pieces", "error"),
+    [
+        ([Trace([1], sequence=[0]), Interrupt], Interrupt),
+        ([Trace([1], sequence=[0]), Trace([3])], ValueError),
+        ([Interrupt], Interrupt),
+        ([], ValueError),
+    ],
+)
+def test_half_a_file_never_appears(path, before, pieces, error):
+    """An interrupt between two pieces, a piece of another trace, nothing written at all: what was there stays."""
+    if before is not None:
+        before.write(path)
+    with pytest.raises(error):
+        write_pieces(path, *pieces)
+    assert [file.name for file in path.parent.iterdir()] == ([] if before is None else [path.name])
+    if before is not None:
+        assert read_trace(path) == before
+
+
+def test_pieces_of_another_trace_are_refused(path):
+    for other in (Trace([3]), Trace([3], sequence=[1], period=2), Trace([3], sequence=[1], clock="another")):
+        with pytest.raises(ValueError, match="is none of the trace with"):
+            write_pieces(path, Trace([1], sequence=[0]), other)
+
+
+def test_a_writer_that_nothing_was_given_says_so(path):
+    with pytest.raises(ValueError, match="nothing was written, not even a piece without heartbeats"):
+        write_pieces(path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_pieces(tmp_path / "none" / "a.parquet", Trace([1]))
