@@ -11,7 +11,10 @@ from nbclient import NotebookClient
 
 LESSONS = Path(__file__).resolve().parents[2] / "lessons"
 SOURCES = sorted((LESSONS / "source").glob("[0-9]*.py"))
-ITEMS = {"03_phi": range(59, 74)}
+ITEMS = {
+    "01_faults": [*range(1, 8), *range(44, 57)],
+    "03_phi": range(59, 74),
+}
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 
 by_lesson = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
