@@ -739,7 +739,7 @@ def test_progress_on_a_terminal(file, monkeypatch, capsys):
 def test_help(accrual):
     status, out, err = accrual("--help")
     assert (status, err) == (0, "")
-    for command in ("record", "send", "import", "synthesize", "replay", "curve", "datasets"):
+    for command in ("record", "send", "import", "synthesize", "replay", "curve", "datasets", "lessons", "doctor"):
         assert command in out
         assert accrual(command, "--help")[0] == 0
 

@@ -17,7 +17,7 @@ function percent(found) {
 }
 
 function picture(found, mttf, mttr) {
-  const parts = [node("svg:text", { x: YEAR.left, y: 16 }, "a year, if every time were the mean (blue: works, dark: down)")];
+  const parts = [node("svg:text", { x: YEAR.left, y: 16 }, "a year, if every time were the mean (blue: works, orange: down)")];
   const x = scale(0, YEAR.seconds, YEAR.left, YEAR.right);
   const height = YEAR.bottom - YEAR.top;
   parts.push(node("svg:rect", { class: "up", x: YEAR.left, y: YEAR.top, width: YEAR.right - YEAR.left, height }));
@@ -27,7 +27,7 @@ function picture(found, mttf, mttr) {
   } else {
     parts.push(
       node("svg:rect", { class: "down", x: YEAR.left, y: YEAR.top, width: YEAR.right - YEAR.left, height, opacity: Math.max(found.unavailability, 0.15) }),
-      node("svg:text", { class: "middle strong", x: (YEAR.left + YEAR.right) / 2, y: YEAR.top + 21 }, `${count(Math.round(found.failures))} failures`),
+      node("svg:text", { class: "middle strong", x: (YEAR.left + YEAR.right) / 2, y: YEAR.top + 21 }, often(found)),
     );
   }
   const at = scale(SCALE.least, SCALE.most, SCALE.right, SCALE.left, true);
@@ -47,11 +47,15 @@ function picture(found, mttf, mttr) {
   return parts;
 }
 
+function often(found) {
+  if (found.failures < 1.5) return `a failure every ${span(YEAR.seconds / found.failures)}`;
+  return `${found.failures < 100 ? number(found.failures) : count(Math.round(found.failures))} failures a year`;
+}
+
 function sentence(found, mttf, mttr) {
-  const often = found.failures < 1.5 ? `a failure every ${span(31557600 / found.failures)}` : `${number(found.failures)} failures a year`;
   return (
     `Works for ${mttf.text}, then is repaired in ${mttr.text}: ${percent(found)} available, ${number(found.nines)} nines. ` +
-    `Down for ${span(found.downtime)} a year; ${often}.`
+    `Down for ${span(found.downtime)} a year; ${often(found)}.`
   );
 }
 

@@ -62,10 +62,10 @@ function render({ model, el }) {
     mirror(root, {
       nodes,
       repair: stop,
-      "isolated-service": alone.service.at(-1),
-      "isolated-outage": alone.outage,
-      "recovered-service": again.service.at(-1),
-      "recovered-outage": again.outage,
+      isolatedService: alone.service.at(-1),
+      isolatedOutage: alone.outage,
+      recoveredService: again.service.at(-1),
+      recoveredOutage: again.outage,
     });
   };
   root.append(node("div", { class: "controls" }, number_of_nodes.element, repair.element), svg, words);

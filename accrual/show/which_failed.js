@@ -28,7 +28,10 @@ function picture(story, at, end, told) {
     parts.push(node("svg:text", { class: "middle", x: labelled, y: SEEN - 14 }, `${sequence}`));
   }
   if (told) {
-    parts.push(node("svg:line", { class: "axis", x1: LEFT, x2: RIGHT, y1: PEER, y2: PEER }));
+    parts.push(
+      node("svg:line", { class: "axis", x1: LEFT, x2: RIGHT, y1: PEER, y2: PEER }),
+      node("svg:text", { class: "fixed", x: x(story.heartbeats[0][1] + 9.5), y: PEER + 20 }, story.name),
+    );
     for (const [, sent, arrives] of story.heartbeats) {
       parts.push(node("svg:circle", { class: "phi open", cx: x(sent), cy: PEER, r: 4 }));
       if (arrives !== null) parts.push(node("svg:line", { class: "flight", x1: x(sent), x2: x(arrives), y1: PEER - 5, y2: SEEN + 6 }));
