@@ -115,8 +115,15 @@ def _markdown(source: str) -> str:
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     made: str = MarkdownWithMath(renderer=IPythonRenderer(escape=False, exclude_anchor_links=True)).render(source)
+    made = re.sub(r"<h(\d)>(.*?)</h\1>", _heading, made)
     made = re.sub(r"\$\$(.+?)\$\$", lambda found: _formula(found[1], display=True), made, flags=re.DOTALL)
     return re.sub(r"(?<![\\$])\$([^$\n]+?(?:\n[^$\n]+?)?)\$(?!\d)", lambda found: _formula(found[1]), made)
+
+
+def _heading(found: re.Match[str]) -> str:
+    """A heading with the anchor that Jupyter would give it."""
+    text = html.unescape(re.sub(r"<[^>]*>", "", found[2])).strip()
+    return f'<h{found[1]} id="{html.escape(text.replace(" ", "-"))}">{found[2]}</h{found[1]}>'
 
 
 def _formula(tex: str, display: bool = False) -> str:
@@ -127,6 +134,8 @@ def _formula(tex: str, display: bool = False) -> str:
     plain = " ".join(html.unescape(tex).split())
     for word, known in ((r"\tfrac12", r"\frac{1}{2}"), (r"\tfrac", r"\frac"), (r"\,", r"\/")):
         plain = plain.replace(word, known)
+    if display:
+        plain = re.sub(r"(?<!\{-)\\frac", r"\\dfrac", plain)  # not in an exponent
     drawn = io.BytesIO()
     try:
         depth = mathtext.math_to_image(f"${plain}$", drawn, dpi=72, format="svg", prop=FontProperties(size=13))

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+import accrual as ac
+from accrual.course.export import export
 from accrual.show import faults
 
 pytestmark = pytest.mark.browser
@@ -107,6 +109,33 @@ def test_which_failed(faults_lesson):
 def test_the_faults_on_screen(faults_lesson, artefacts):
     faults_lesson.screenshots(artefacts)
     faults_lesson.was_quiet()
+
+
+def test_a_page_without_a_kernel(browser, tmp_path, artefacts):
+    """The exported lesson: its sliders work from a file, and what only a kernel can do is said to need one."""
+    [file] = export(tmp_path, ["03_phi"])
+    page, errors, asked = browser.new_page(), [], []
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: request.url.startswith(("blob:", "data:")) or asked.append(request.url))
+    page.goto(f"file://{file}")
+    root = page.locator('[data-widget="phi-against-fixed"]').first
+    root.wait_for()
+    root.locator('[data-slider="threshold"]').press("ArrowRight")
+    threshold = float(root.get_attribute("data-phi-threshold"))
+    assert threshold == 9
+    contended = ac.load("contended")
+    found = ac.qos(contended, ac.PhiNormal(window=1000), threshold, skip=5000)
+    assert float(root.get_attribute("data-phi-mistakes")) == found.mistakes
+    root.locator('[data-slider="window"]').press("ArrowLeft")
+    assert root.get_attribute("data-window") == "1000"
+    assert root.get_attribute("data-busy") == "false"
+    assert "opened in Jupyter" in page.locator(".note").inner_text()
+    assert not page.locator("[data-model] > pre").count()  # every widget took the place of its text
+    page.screenshot(path=artefacts / "03_phi-page.png", full_page=True)
+    assert errors == []
+    assert asked == [f"file://{file}"]
+    page.close()
 
 
 # ---- lesson 0 ----

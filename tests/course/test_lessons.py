@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -104,6 +105,29 @@ def test_bad_usage(accrual, arguments):
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert not Path("accrual-lessons").exists()
+
+
+def test_export(accrual):
+    status, out, err = accrual("export", "--html", "--folder", "pages", "--only", "01_faults")
+    assert (status, out, err) == (0, "pages/01_faults.html\n", "")
+    page = Path("pages/01_faults.html").read_text()
+    assert re.findall(r"https?://[^\s\"'`<]+", page.replace("http://www.w3.org/2000/svg", "")) == []
+    models = json.loads(re.search(r'id="models">(.*?)</script>', page, re.DOTALL)[1])
+    assert len(models) == page.count("data-model=") == 3
+    assert all("render" in model["_esm"] for model in models.values())
+    assert page.count("<summary>Answer</summary>") == 7
+    assert 'alt="A = \\dfrac{MTTF}{MTTF + MTTR}"' in page
+    assert 'id="What-breaks-(5-minutes)"' in page
+    assert [file.name for file in Path("pages").iterdir()] == ["01_faults.html"]
+
+
+def test_what_matplotlib_cannot_set_stays_tex():
+    from accrual.course.export import _markdown
+
+    assert "<code>\\begin{cases} 1 &amp; 2 \\end{cases}</code>" in _markdown(
+        r"so $\begin{cases} 1 & 2 \end{cases}$ it is"
+    )
+    assert "<img" not in _markdown("it costs $5 and not $6")
 
 
 def test_without_jupyterlab_the_lessons_are_there_all_the_same(accrual, monkeypatch):
