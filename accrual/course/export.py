@@ -7,6 +7,7 @@ computes still works. Formulas become pictures, for there is nobody to fetch Mat
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
 import json
@@ -65,7 +66,7 @@ def page(name: str, notebook: bytes) -> str:
     from accrual.show.phi import _source
 
     run = nbformat.reads(notebook.decode(), as_version=4)  # type: ignore[no-untyped-call]
-    with tempfile.TemporaryDirectory(prefix="accrual-") as folder:
+    with tempfile.TemporaryDirectory(prefix="accrual-") as folder, _one_line(name):
         NotebookClient(run, timeout=600, resources={"metadata": {"path": folder}}).execute(stderr=subprocess.DEVNULL)
     models = run.metadata.get("widgets", {}).get(_STATE, {}).get("state", {})
     shown: dict[str, dict[str, Any]] = {}
@@ -80,6 +81,17 @@ def page(name: str, notebook: bytes) -> str:
         data=data,
         runtime=_source("page.js"),
     )
+
+
+@contextlib.contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    """A lesson that stops, or a kernel that does not start, is told in a line."""
+    try:
+        yield
+    except Exception as error:  # nbclient has its own, and raises RuntimeError besides
+        # The traceback of a kernel is coloured for terminals; its last line says what it was.
+        said = [line for line in re.sub(r"\x1b\[[\d;]*m", "", str(error)).splitlines() if line.strip()]
+        raise OSError(f"lesson {name} does not run here: {said[-1] if said else type(error).__name__}") from None
 
 
 def _cell(cell: Any, models: dict[str, Any], shown: dict[str, dict[str, Any]]) -> str:

@@ -249,9 +249,12 @@ def installed() -> Traversable:
     import importlib.resources
 
     try:
-        return importlib.resources.files("accrual.lessons")
+        root = importlib.resources.files("accrual.lessons")
     except ModuleNotFoundError:
         return Path(__file__).resolve().parents[2] / "lessons"
+    # A package without __init__ may lie in several folders, and comes as something that is no path; ours is in one.
+    file = next(root.iterdir(), None)
+    return file.parent if isinstance(file, Path) else root
 
 
 def notebooks() -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import accrual as package
 from accrual.cli import main
 from accrual.course import lessons, syllabus
 
@@ -79,6 +81,20 @@ def test_the_installed_lessons_are_nobodys_folder(accrual):
     assert {file: file.stat().st_mtime_ns for file in syllabus.installed().rglob("*")} == before
 
 
+def test_the_lessons_in_a_wheel_are_nobodys_folder_either(accrual, monkeypatch, tmp_path):
+    """There they are a package without __init__, which importlib gives no path of."""
+    wheel = tmp_path / "wheel" / "lessons"
+    shutil.copytree(syllabus.installed(), wheel, ignore=shutil.ignore_patterns("*.py", "__pycache__", ".*", "source"))
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(wheel.parent)])
+    try:
+        assert syllabus.installed() == wheel
+        assert accrual("copy")[0] == 0
+        status, _, err = accrual("copy", "--folder", wheel)
+        assert (status, len(err.splitlines())) == (2, 1)
+    finally:
+        sys.modules.pop("accrual.lessons", None)
+
+
 def test_a_folder_that_is_none(accrual):
     Path("file").touch()
     status, _, err = accrual("copy", "--folder", "file")
@@ -119,6 +135,17 @@ def test_export(accrual):
     assert 'alt="A = \\dfrac{MTTF}{MTTF + MTTR}"' in page
     assert 'id="What-breaks-(5-minutes)"' in page
     assert [file.name for file in Path("pages").iterdir()] == ["01_faults.html"]
+
+
+def test_a_lesson_that_does_not_run_is_told_in_a_line(accrual, monkeypatch, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "anywidget.py").write_text("raise ImportError('broken on purpose')")
+    monkeypatch.setenv("PYTHONPATH", str(broken), prepend=":")
+    status, out, err = accrual("export", "--folder", "pages", "--only", "01_faults")
+    assert (status, out) == (1, "")
+    assert err == "accrual: lesson 01_faults does not run here: ImportError: broken on purpose\n"
+    assert list(Path("pages").iterdir()) == []
 
 
 def test_what_matplotlib_cannot_set_stays_tex():
