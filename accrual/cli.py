@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from accrual._version import __version__
+from accrual.course.doctor import configure_doctor, run_doctor
+from accrual.course.lessons import configure_lessons, run_lessons
 from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.replay import NEVER, as_trace, replay
@@ -851,4 +853,6 @@ _COMMANDS: Final = (
     ("curve", "compare detectors at many thresholds", _configure_curve, _run_curve),
     ("describe", "tell what is in a trace", _configure_describe, _run_describe),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
+    ("lessons", "copy the lessons to a folder and open them in JupyterLab", configure_lessons, run_lessons),
+    ("doctor", "look for all that the package, the lessons and the labs need", configure_doctor, run_doctor),
 )

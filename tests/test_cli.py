@@ -927,7 +927,8 @@ def test_progress_on_a_terminal(file, monkeypatch, capsys):
 def test_help(accrual):
     status, out, err = accrual("--help")
     assert (status, err) == (0, "")
-    for command in ("record", "send", "import", "synthesize", "replay", "outages", "curve", "datasets"):
+    commands = ("record", "send", "import", "synthesize", "describe", "outages", "replay", "curve", "datasets")
+    for command in (*commands, "lessons", "doctor"):
         assert command in out
         assert accrual(command, "--help")[0] == 0
 

@@ -4,11 +4,13 @@ With ``traces`` as argument the extra of that name is there, too. test_dist.py r
 """
 
 import importlib.resources
+import importlib.util
 import json
 import math
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 
@@ -39,6 +41,20 @@ def main(extras):
     lessons = [file for file in importlib.resources.files("accrual.lessons").iterdir() if file.name.endswith(".ipynb")]
     assert lessons
     assert all(json.loads(lesson.read_text(encoding="utf-8"))["cells"] for lesson in lessons)
+
+    with tempfile.TemporaryDirectory() as folder:
+        accrual("lessons", "copy", "--folder", folder)
+        copies = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+        assert copies == {lesson.name: lesson.read_bytes() for lesson in lessons}
+    # Without the extra of that name the lessons lack what they need, and the doctor says so.
+    with_lessons = importlib.util.find_spec("jupyterlab") is not None
+    command = [Path(sysconfig.get_path("scripts")) / "accrual", "doctor", "--no-kernel", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    found = {finding["what"]: finding["ok"] for finding in json.loads(done.stdout)["findings"]}
+    assert (done.returncode, done.stderr) == (0 if with_lessons else 1, "")
+    assert found["the detector core"]
+    assert found["the lessons"]
+    assert found["jupyterlab"] == with_lessons
 
     datasets = ac.datasets()
     assert {dataset["name"] for dataset in json.loads(accrual("datasets", "--json"))} == set(datasets) != set()
