@@ -41,7 +41,7 @@ function picture(s) {
     node("svg:text", { class: "end", x: AXIS.right, y: WATCHER + 62 }, "time since the first heartbeat [s]"),
     node("svg:text", { class: "strong", x: 4, y: SENDER + 4 }, "sender"),
     node("svg:text", { class: "strong", x: 4, y: WATCHER + 4 }, "watcher"),
-    node("svg:rect", { class: "fixed area", x: x(s.crash), width: x(s.suspected) - x(s.crash), y: SENDER + 14, height: WATCHER - SENDER - 28 }),
+    node("svg:rect", { class: "fixed area", x: x(s.crash), width: x(s.suspected) - x(s.crash), y: SENDER + 14, height: WATCHER - SENDER - 48 }),
     node("svg:line", { class: "axis", x1: AXIS.left, x2: x(s.crash), y1: SENDER, y2: SENDER }),
     node("svg:line", { class: "axis", x1: AXIS.left, x2: AXIS.right, y1: WATCHER, y2: WATCHER }),
   );
@@ -62,7 +62,7 @@ function picture(s) {
     node("svg:text", { class: "fixed end", x: x(s.suspected) - 12, y: WATCHER + 28 }, `k × T = ${seconds(s.timeout)}`),
     node("svg:rect", { class: "fixed mark", x: x(s.suspected) - 8, y: WATCHER - 8, width: 16, height: 16 }),
     node("svg:text", { class: "middle strong", x: x(s.suspected), y: WATCHER - 14 }, "suspected"),
-    node("svg:text", { class: "middle strong", x: middle, y: (SENDER + WATCHER) / 2 + 4 }, `detection time ${seconds(s.detection)}`),
+    node("svg:text", { class: "middle strong", x: middle, y: (SENDER + WATCHER) / 2 - 6 }, `detection time ${seconds(s.detection)}`),
   );
   return [...parts, ...saw(s, x)];
 }
@@ -77,7 +77,7 @@ function saw(s, x) {
   const limit = y(s.timeout);
   return [
     node("svg:text", { x: 4, y: SAW.top - 10 }, "detection time, by when the crash comes; dashed: k × T"),
-    ...rounds(0, s.story.worst).map((t) => node("svg:text", { class: "end", x: AXIS.left - 6, y: y(t) + 4 }, seconds(t))),
+    ...rounds(0, s.story.worst).map((t) => node("svg:text", { class: "end", x: AXIS.left - 6, y: y(t) + 4 }, t ? seconds(t) : "0")),
     node("svg:line", { class: "axis", x1: AXIS.left, x2: AXIS.right, y1: SAW.bottom, y2: SAW.bottom }),
     node("svg:line", { class: "deadline", x1: AXIS.left, x2: AXIS.right, y1: limit, y2: limit }),
     node("svg:path", { class: "crash", d: strokes.join("") }),

@@ -44,8 +44,13 @@ function table(s) {
 
 /** All periods, one line each; the present one dashed, as k x T is everywhere. */
 function plane(s) {
-  const all = s.tables.flatMap((curve) => curve.mistakes.map((_, k) => [curve, k]));
-  const [soonest, latest] = [Math.min(...all.map(([c, k]) => c.detection_time[k])) * 0.9, Math.max(...all.map(([c, k]) => c.detection_time[k])) * 1.1];
+  // As far as something happens on any of them, and where the sliders are.
+  const all = s.tables.flatMap((curve) => {
+    const clean = curve.mistakes.findIndex((mistakes) => !mistakes);
+    return curve.mistakes.flatMap((mistakes, k) => (mistakes || k === clean ? [[curve, k]] : []));
+  });
+  const times = [...all.map(([curve, k]) => curve.detection_time[k]), s.found.detection_time];
+  const [soonest, latest] = [Math.min(...times) * 0.9, Math.max(...times) * 1.2];
   const rates = all.map(([c, k]) => bounded(c, k));
   const [lowest, highest] = [Math.min(...rates) * 0.6, Math.max(...rates) * 1.6];
   const x = scale(soonest, latest, PLANE.left, PLANE.right, true);
@@ -108,8 +113,9 @@ function render({ model, el }) {
     code.textContent =
       (s.table.every === 1 ? "" : `trace = accrual.show.fixed.thinned(trace, every=${s.table.every})\n`) +
       `ac.qos(trace, ac.FixedTimeout(period=${s.period}), threshold=${s.k})`;
-    const state = { k: s.k, period: s.period, timeout: s.timeout, every: s.table.every, rate: s.table.rate };
-    for (const [name, value] of Object.entries(s.found)) state[name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase())] = value;
+    const state = { every: s.table.every, rate: s.table.rate };
+    for (const [name, value] of Object.entries({ k: s.k, period: s.period, timeout: s.timeout, ...s.found }))
+      state["fixed" + name.replace(/(^|_)([a-z])/g, (_, __, letter) => letter.toUpperCase())] = value;
     mirror(root, state);
   };
   root.append(
