@@ -8,10 +8,12 @@ const bounded = (curve, k) => (curve.mistakes[k] ? curve.mistake_rate[k] : curve
 
 /** Lines at round numbers, and their labels: detection time against something, both on logarithmic scales. */
 function grid(box, [soonest, latest, x], [lowest, highest, y], title) {
+  const many = latest / soonest < 5 ? rounds(soonest, latest) : decades(soonest, latest); // 2 s and 5 s do not help from 1.1 s to 2.2 s
+  const times = many.filter((_, k) => k % Math.ceil(many.length / 6) === 0);
   return [
     node("svg:text", { x: 4, y: 12 }, title),
     node("svg:text", { class: "end", x: box.right, y: box.bottom + 34 }, "detection time: further left is better"),
-    ...decades(soonest, latest).flatMap((t) => [
+    ...times.flatMap((t) => [
       node("svg:line", { class: "grid", x1: x(t), x2: x(t), y1: box.top, y2: box.bottom }),
       node("svg:text", { class: "middle", x: x(t), y: box.bottom + 16 }, seconds(t)),
     ]),
@@ -58,4 +60,25 @@ function lane(name, values, threshold, lowest, top, show, title) {
     node("svg:line", { class: `${name} level`, x1: LANE.left, x2: LANE.right, y1: limit, y2: limit }),
     node("svg:text", { class: name, x: LANE.left, y: top - 12 }, title),
   ];
+}
+
+/** A list of names to choose from. */
+function chooser(name, label, names, onmove) {
+  const select = node("select", { "data-choice": name, ...KEYBOARD }, ...names.map((one) => node("option", { value: one }, one)));
+  select.addEventListener("change", () => onmove(select.value));
+  return { element: node("label", { class: "row" }, node("span", {}, label), select), show: (value) => (select.value = value) };
+}
+
+/** Two lines of the plane by what they are worth at each detection time, with bounds where `sure` says they are such. */
+function lines(x, y, times, values, sure) {
+  return Object.keys(values).flatMap((name) => {
+    const place = (k) => [x(times[name][k]), y(values[name][k])];
+    const all = values[name].map((_, k) => k);
+    const seen = all.filter((k) => sure[name][k]);
+    const bound = all.find((k) => !sure[name][k]);
+    return [
+      ...(seen.length ? [node("svg:path", { class: `${name} curve`, d: line(seen.map(place)) })] : []),
+      ...(bound === undefined ? [] : [triangle(name, ...place(bound))]),
+    ];
+  });
 }

@@ -11,7 +11,11 @@ from nbclient import NotebookClient
 
 LESSONS = Path(__file__).resolve().parents[2] / "lessons"
 SOURCES = sorted((LESSONS / "source").glob("[0-9]*.py"))
-ITEMS = {"02_fixed_timeout": [*range(54, 59), *range(89, 93)], "03_phi": range(59, 74)}
+ITEMS = {
+    "02_fixed_timeout": [*range(54, 59), *range(89, 93)],
+    "03_phi": range(59, 74),
+    "04_tradeoff": [69, 72, *range(91, 95)],
+}
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 
 by_lesson = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)

@@ -1,0 +1,102 @@
+"""Lesson 4 in JupyterLab, in a real browser: traces chosen, sliders moved, numbers compared with the library's."""
+
+import pytest
+from browser.page import Widget, active_cell, screenshots
+
+import accrual as ac
+from accrual.course.lesson_04 import whole_day
+from accrual.show import tradeoff
+from accrual.show.phi import THRESHOLDS
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def lesson(open_lesson):
+    lesson = open_lesson("04_tradeoff.ipynb")
+    lesson.cells = lesson.run_all()
+    return lesson
+
+
+def choose(widget, name):
+    widget.root.locator('[data-choice="shown"]').select_option(name)
+    assert widget.root.get_attribute("data-shown") == name
+
+
+def test_every_cell_ran(lesson):
+    assert all(cell["count"] for cell in lesson.cells)
+    kinds = [(output["output_type"], output.get("name")) for cell in lesson.cells for output in cell["outputs"]]
+    assert {kind for kind, _ in kinds} == {"stream", "execute_result"}
+    assert not any(name == "stderr" for _, name in kinds)
+
+
+def test_equal_detection(lesson):
+    widget = Widget(lesson, "equal-detection")
+    where = None
+    for name in ("idle", "synthetic-regime-switching", "contended"):
+        choose(widget, name)
+        phi, fixed = tradeoff.matched(ac.load(name))
+        for key, threshold in (
+            ("Home", 0.5),
+            ("ArrowRight", 0.6),
+            ("End", 1000),
+            ("ArrowLeft", 900),
+            ("PageDown", None),
+        ):
+            widget.press("threshold", key)
+            where = where or active_cell(lesson)
+            at = THRESHOLDS.index(widget["phi-threshold"])
+            assert threshold in (None, THRESHOLDS[at])
+            assert widget.shows("phi", phi[at])
+            assert widget.shows("fixed", fixed[at])
+            assert widget["fixed-threshold"] == fixed.thresholds[at]
+            assert f"{phi[at].mistakes:,} mistake" in widget.spoken("threshold")
+            assert f"against {fixed[at].mistakes:,}" in widget.spoken("threshold")
+        assert widget["fixed-detection-time"] == pytest.approx(widget["phi-detection-time"], rel=1e-9)
+    assert active_cell(lesson) == where  # no key went to the notebook
+
+    # The list by keyboard, too.
+    widget.root.locator('[data-choice="shown"]').focus()
+    lesson.page.keyboard.press("ArrowDown")
+    assert widget.root.get_attribute("data-shown") == "idle"
+    choose(widget, "synthetic-diurnal")
+    widget.press("threshold", "Home", *["ArrowRight"] * THRESHOLDS.index(3))
+
+
+def test_the_price_of_mistakes(lesson):
+    widget = Widget(lesson, "price-of-mistakes")
+    for name in ("synthetic-bursty", "synthetic-diurnal"):
+        choose(widget, name)
+        pair = tradeoff.matched(ac.load(name))
+        for key, price in (("Home", 1e-5), ("ArrowRight", 3e-5), ("End", 100), ("ArrowLeft", 30), ("PageDown", None)):
+            widget.press("price", key)
+            assert price in (None, widget["price"])
+            for detector, points in pair._asdict().items():
+                best = tradeoff.cheapest(points, widget["price"])
+                assert widget[f"{detector}-threshold"] == points.thresholds[best]
+                assert widget[f"{detector}-cost"] == tradeoff.cost(points, widget["price"])[best]
+                assert widget[f"{detector}-mistakes"] == points[best].mistakes
+                assert widget[f"{detector}-detection-time"] == points[best].detection_time
+    assert "φ is cheaper" in widget.spoken("price") or "k × T is cheaper" in widget.spoken("price")
+    widget.press("price", "Home", *["ArrowRight"] * tradeoff.PRICES.index(0.01))
+    assert "φ is cheaper, by 12 %" in widget.spoken("price")
+
+
+def test_the_hidden_day(lesson):
+    early, day = Widget(lesson, "equal-detection", 1), Widget(lesson, "equal-detection", 2)
+    phi, fixed = tradeoff.matched(whole_day())
+    at = THRESHOLDS.index(8)
+    assert day.shows("phi", phi[at])
+    assert day.shows("fixed", fixed[at])
+    assert day["phi-mistakes"] < day["fixed-mistakes"]
+    assert early["phi-detection-time"] < 1.2  # the night only
+
+
+def test_screenshots(lesson, artefacts):
+    screenshots(lesson, artefacts)
+
+
+def test_nothing_on_the_console_and_nothing_from_elsewhere(lesson):
+    """The last test: of all that was done before."""
+    assert lesson.errors == []
+    assert lesson.strangers == []
