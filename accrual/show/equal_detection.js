@@ -1,6 +1,6 @@
 // Phi and the fixed timeout that notices a crash equally fast. Every number was computed by the library.
 
-const PLANE = { left: 66, right: 412, top: 24, bottom: 262 };
+const PLANE = { left: 66, right: 400, top: 24, bottom: 262 };
 
 function situation(model) {
   const threshold = model.get("threshold");
@@ -23,7 +23,7 @@ function verdict(s) {
 const sentence = (s) =>
   `${s.name}: both notice a crash in ${seconds(s.phi.detection_time)}. φ with Φ = ${number(s.threshold)} makes ` +
   `${plural(s.phi.mistakes, "mistake")} in ${seconds(s.trace.observed)}, the timeout of ${number(s.fixed.threshold, 4)} × ` +
-  `${seconds(s.trace.period)} ${plural(s.fixed.mistakes, "mistake")}: ${verdict(s)}.`;
+  `${seconds(s.trace.period)} makes ${plural(s.fixed.mistakes, "mistake")}: ${verdict(s)}.`;
 
 const ROWS = [
   ["Detection time", "T", "D", (found) => seconds(found.detection_time, 4)],

@@ -1,6 +1,6 @@
 // A fixed timeout k x T over a recorded trace. Every number was computed by the library; here it is looked up and drawn.
 
-const PLANE = { left: 52, right: 412, top: 24, bottom: 262 };
+const PLANE = { left: 52, right: 400, top: 24, bottom: 262 };
 const TOP = 28;
 
 function situation(model) {

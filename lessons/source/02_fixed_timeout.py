@@ -135,7 +135,7 @@ k, period, transit = 5, 200, 30  # ms
 
 
 def counting_watcher(crash, phase):
-    """When a watcher that looks at phase, phase + period, ... suspects a sender that crashes at `crash` [ms]."""
+    """When a watcher that looks at phase, phase + period, ... suspects the sender [ms]."""
     arrivals = [sent + transit for sent in range(0, crash + 1, period)]
     misses, look = 0, phase
     while misses < k:
@@ -145,9 +145,11 @@ def counting_watcher(crash, phase):
     return look
 
 
-waits = [counting_watcher(crash, phase) - crash for crash in range(2000, 2200, 5) for phase in range(0, 200, 5)]
-print(f"counting watcher: worst {max(waits)} ms, on average {np.mean(waits):.0f} ms, best {min(waits)} ms")
-print(f"set alarm:        worst {k * period + transit} ms, on average {k * period + transit - period // 2} ms")
+one_period = range(0, period, 5)
+waits = [counting_watcher(2000 + after, phase) - 2000 - after for after in one_period for phase in one_period]
+worst = k * period + transit
+print(f"counting watcher: worst {max(waits)} ms, on average {np.mean(waits):.0f} ms")
+print(f"set alarm:        worst {worst} ms, on average {worst - period // 2} ms")
 print("You said:", counting_watcher_adds)
 
 # %% [markdown] {"items": [90]}
@@ -220,7 +222,8 @@ def heartbeats_during(work, period=0.01):
 for name, work in {"nothing": lambda: None, "collecting": collecting, "sorting": sorting}.items():
     beats = heartbeats_during(work)
     found = ac.qos(beats, ac.FixedTimeout(period=0.01), threshold=5)
-    print(f"{name:11} longest silence {np.diff(beats).max() / 1e6:6.1f} ms, taken for dead {found.mistakes} times")
+    longest = np.diff(beats).max() / 1e6
+    print(f"{name:11} longest silence {longest:6.1f} ms, taken for dead {found.mistakes} times")
 print("You said:", taken_for_dead)
 
 # %% [markdown] {"items": [91]}

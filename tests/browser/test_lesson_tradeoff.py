@@ -65,9 +65,9 @@ def test_equal_detection(lesson):
 
 def test_the_price_of_mistakes(lesson):
     widget = Widget(lesson, "price-of-mistakes")
-    for name in ("synthetic-bursty", "synthetic-diurnal"):
+    for name in ("bursty", "diurnal"):
         choose(widget, name)
-        pair = tradeoff.matched(ac.load(name))
+        pair = tradeoff.matched(ac.load(f"synthetic-{name}"))
         for key, price in (("Home", 1e-5), ("ArrowRight", 3e-5), ("End", 100), ("ArrowLeft", 30), ("PageDown", None)):
             widget.press("price", key)
             assert price in (None, widget["price"])
@@ -82,14 +82,30 @@ def test_the_price_of_mistakes(lesson):
     assert "φ is cheaper, by 12 %" in widget.spoken("price")
 
 
-def test_the_hidden_day(lesson):
-    early, day = Widget(lesson, "equal-detection", 1), Widget(lesson, "equal-detection", 2)
+def test_the_hidden_day_is_hidden_until_there_is_a_choice(lesson):
+    days = lesson.page.locator('[data-widget="equal-detection"]')
+    assert days.count() == 2
+    assert Widget(lesson, "equal-detection", 1)["phi-detection-time"] < 1.2  # the night only
+    outputs = lesson.page.evaluate(
+        """async () => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            const asks = notebook.widgets.findIndex(cell => cell.model.sharedModel.source.includes('check("04.4"'));
+            notebook.widgets[asks].model.sharedModel.setSource(
+                'choice = (ac.FixedTimeout(period=1), 1.1)\\ncheck("04.4", choice)');
+            notebook.activeCellIndex = asks;
+            await window.jupyterapp.commands.execute("notebook:run-all-below");
+            return notebook.widgets.slice(asks).map(cell => JSON.stringify(cell.model.toJSON().outputs ?? [])).join();
+        }"""
+    )
+    assert "04.4 ✗ not yet. 11,660 mistakes" in outputs
+    assert "You paid 2653.01 s an hour." in outputs
+
+    day = Widget(lesson, "equal-detection", 2)
     phi, fixed = tradeoff.matched(whole_day())
     at = THRESHOLDS.index(8)
     assert day.shows("phi", phi[at])
     assert day.shows("fixed", fixed[at])
     assert day["phi-mistakes"] < day["fixed-mistakes"]
-    assert early["phi-detection-time"] < 1.2  # the night only
 
 
 def test_screenshots(lesson, artefacts):
