@@ -64,6 +64,7 @@ function render({ model, el }) {
   const root = node("div", { class: "accrual", "data-widget": "topologies" });
   const svg = node("svg:svg", { viewBox: "0 0 760 300", role: "img" });
   const words = node("p");
+  const code = node("pre");
   const sizes = model.get("stops").nodes;
   const move = (name, value) => {
     model.set(name, value);
@@ -82,6 +83,7 @@ function render({ model, el }) {
     svg.replaceChildren(...picture(s));
     svg.setAttribute("aria-label", sentence(s));
     words.textContent = sentence(s);
+    code.textContent = `kind = accrual.show.fixed.topology("${s.name}", nodes=${s.nodes})\nkind.messages / 0.2, kind.busiest, kind.watchers, kind.rounds`;
     nodes.show(s.index, count(s.nodes), sentence(s));
     for (const { name, input } of radios) input.checked = name === s.name;
     mirror(root, { arrangement: s.name, nodes: s.nodes, messages: s.messages, rate: s.rate, busiest: s.busiest, watchers: s.watchers, rounds: s.rounds });
@@ -89,6 +91,7 @@ function render({ model, el }) {
   root.append(
     node("fieldset", { "aria-label": "Who watches whom" }, ...radios.map(({ element }) => element)),
     nodes.element, svg, words,
+    node("details", {}, node("summary", KEYBOARD, "As code"), code),
   );
   model.on("change", draw);
   draw();

@@ -146,11 +146,12 @@ def counting_watcher(crash, phase):
 
 
 one_period = range(0, period, 5)
+print("You said of the worst case:", worst_case)
 waits = [counting_watcher(2000 + after, phase) - 2000 - after for after in one_period for phase in one_period]
 worst = k * period + transit
 print(f"counting watcher: worst {max(waits)} ms, on average {np.mean(waits):.0f} ms")
 print(f"set alarm:        worst {worst} ms, on average {worst - period // 2} ms")
-print("You said:", counting_watcher_adds)
+print("You said that it adds:", counting_watcher_adds)
 
 # %% [markdown] {"items": [90]}
 # **Explain.** Up to one more period passes between the arrival of the last heartbeat and the look that finds it. The
@@ -290,6 +291,7 @@ print("mistakes         heartbeats/s", "".join(f"{name:>18}" for name in paths))
 for k, period in ((10, 0.1), (5, 0.2), (2, 0.5), (1, 1.0)):
     print(f"{k:2} × {1000 * period:4.0f} ms {1 / period:17g}", end=" ")
     print("".join(f"{mistakes_with(path, period, k):18,}" for path in paths.values()))
+print("You said:", wrong_most_often)
 
 # %% [markdown] {"items": [89, 92]}
 # **Explain.** All four time out after a second and notice a crash equally fast. But they are not equally often wrong:
@@ -299,7 +301,8 @@ for k, period in ((10, 0.1), (5, 0.2), (2, 0.5), (1, 1.0)):
 #   (k − 1) × T can be enough, and with k = 2 that is only half the timeout;
 # - at k = 1 any heartbeat that is late by a hair is a mistake: never do that.
 #
-# **T costs traffic, k buys tolerance.** From k = 5 on, more heartbeats bring little; below, they are worth their price.
+# **T costs traffic, k buys tolerance.** Up to k = 5 or so more heartbeats are worth their price; beyond, they bring
+# less.
 #
 # **Do.** In the table: where losses come in bursts, how many times as many mistakes as 10 × 100 ms does 2 × 500 ms
 # make?
