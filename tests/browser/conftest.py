@@ -34,12 +34,13 @@ def end_with_us():
 
 
 class Lab:
-    """A JupyterLab server of our own: a copy of a lesson, no settings of the user's, a free port, a token."""
+    """A JupyterLab server of our own: copies of lessons, no settings of the user's, a free port, a token."""
 
-    def __init__(self, folder, lesson):
+    def __init__(self, folder, *lessons):
         self.lessons = folder / "lessons"
         self.lessons.mkdir()
-        shutil.copy(ROOT / "lessons" / lesson, self.lessons)
+        for lesson in lessons:
+            shutil.copy(ROOT / "lessons" / lesson, self.lessons)
         config = folder / "config"
         (config / "labconfig").mkdir(parents=True)
         (config / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(SETTINGS))
@@ -121,6 +122,69 @@ class Lesson:
         """One of JupyterLab's own commands."""
         self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments])
 
+    def widget(self, name, number=0):
+        """One of its widgets, by the name that it gives itself."""
+        return Widget(self, name, number)
+
+    def active_cell(self):
+        return self.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex")
+
+    def screenshots(self, folder):
+        """Kept to be looked at: the whole lesson, light and dark, and each widget."""
+        page, stem = self.page, self.name.removesuffix(".ipynb")
+        panel = page.locator(".jp-NotebookPanel-notebook .jp-WindowedPanel-outer")
+        height = panel.evaluate("panel => panel.querySelector('.jp-WindowedPanel-inner').offsetHeight")
+        for theme in ("Light", "Dark"):
+            self.command("apputils:change-theme", theme=f"JupyterLab {theme}")
+            page.wait_for_function(
+                "light => document.body.dataset.jpThemeLight === light", arg="true" if theme == "Light" else "false"
+            )
+            page.set_viewport_size({"width": 1280, "height": height + 200})
+            panel.evaluate("panel => panel.scrollTo(0, 0)")
+            page.screenshot(path=folder / f"{stem}-{theme.lower()}.png")
+            page.set_viewport_size({"width": 1280, "height": 1000})
+            for number, widget in enumerate(page.locator("[data-widget]").all()):
+                widget.screenshot(path=folder / f"{stem}-{theme.lower()}-{number}.png")
+
+    def was_quiet(self):
+        """Nothing on the console, and nothing from elsewhere."""
+        assert self.errors == []
+        assert self.strangers == []
+
+
+class Widget:
+    """A widget of a lesson: its sliders, and the numbers that it mirrors in its data attributes."""
+
+    def __init__(self, lesson, name, number=0):
+        self.page = lesson.page
+        self.root = self.page.locator(f'[data-widget="{name}"]').nth(number)
+        self.root.wait_for()
+
+    def text(self, name):
+        return self.root.get_attribute(f"data-{name}")
+
+    def __getitem__(self, name):
+        return float(self.text(name).replace("false", "0").replace("true", "1"))
+
+    def slider(self, name):
+        return self.root.locator(f'[data-slider="{name}"]')
+
+    def press(self, name, *keys):
+        self.slider(name).focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def spoken(self, name):
+        return self.slider(name).get_attribute("aria-valuetext")
+
+    def wait(self, name, value):
+        """Until the kernel's answer is there."""
+        self.page.wait_for_function(
+            "([root, name, value]) => root.dataset[name] === value && root.dataset.busy === 'false'",
+            arg=[self.root.element_handle(), name, str(value)],
+            timeout=20_000,
+        )
+
 
 @pytest.fixture(scope="session")
 def artefacts():
@@ -156,11 +220,11 @@ def browser():
 
 @pytest.fixture(scope="module")
 def open_lesson(browser, tmp_path_factory):
-    """A function that opens a lesson, by its file's name, in a JupyterLab of its own."""
+    """A function that opens a lesson, by its file's name, in a JupyterLab of its own; others lie beside it."""
     ours = []
 
-    def opened(name):
-        lab = Lab(tmp_path_factory.mktemp("lab"), name)
+    def opened(name, *others):
+        lab = Lab(tmp_path_factory.mktemp("lab"), name, *others)
         ours.append(lab)
         lab.wait()
         return Lesson(lab, browser.new_page(viewport={"width": 1280, "height": 1000}), name)

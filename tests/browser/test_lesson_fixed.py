@@ -1,7 +1,7 @@
 """Lesson 2 in JupyterLab, in a real browser: sliders moved by the keyboard, numbers compared with the library's."""
 
 import pytest
-from browser.page import Widget, active_cell, screenshots
+from browser.scores import shows
 
 import accrual as ac
 from accrual.show import fixed
@@ -24,7 +24,7 @@ def test_every_cell_ran(lesson):
 
 
 def test_a_crash_by_keyboard_and_by_hand(lesson):
-    widget = Widget(lesson, "crash-timeline")
+    widget = lesson.widget("crash-timeline")
     transit = 0.03
 
     def is_noticed():
@@ -48,10 +48,10 @@ def test_a_crash_by_keyboard_and_by_hand(lesson):
         ("stop", ["ArrowLeft"], 0.935),
     ):
         widget.press(name, *keys)
-        where = where or active_cell(lesson)
+        where = where or lesson.active_cell()
         assert is_noticed() == pytest.approx(expected)
         assert "detected in" in widget.spoken(name)
-    assert active_cell(lesson) == where  # no key went to the notebook
+    assert lesson.active_cell() == where  # no key went to the notebook
 
     picture = widget.root.locator("svg.crashing")
     picture.scroll_into_view_if_needed()
@@ -71,12 +71,12 @@ def test_a_crash_by_keyboard_and_by_hand(lesson):
 
 
 def test_topologies(lesson):
-    widget = Widget(lesson, "topologies")
+    widget = lesson.widget("topologies")
     for name in fixed.TOPOLOGIES:
         widget.root.locator(f'[data-choice="{name}"]').check()
         widget.press("nodes", "End", "ArrowLeft")
         kind = fixed.topology(name, 20)
-        assert widget.root.get_attribute("data-arrangement") == name
+        assert widget.text("arrangement") == name
         assert widget["nodes"] == 20
         assert (widget["messages"], widget["busiest"]) == (kind.messages, kind.busiest)
         assert (widget["watchers"], widget["rounds"]) == (kind.watchers, kind.rounds)
@@ -84,12 +84,12 @@ def test_topologies(lesson):
         assert fixed.TOPOLOGIES[name] in widget.spoken("nodes")
     widget.root.locator('[data-choice="gossip"]').focus()
     lesson.page.keyboard.press("ArrowUp")
-    assert widget.root.get_attribute("data-arrangement") == "mesh"
+    assert widget.text("arrangement") == "mesh"
     widget.press("nodes", "Home", "ArrowRight", "ArrowRight")
 
 
 def test_k_and_the_period_on_a_recording(lesson):
-    widget = Widget(lesson, "k-times-t")
+    widget = lesson.widget("k-times-t")
     contended = ac.load("contended")
     for name, key in (
         (None, None),
@@ -106,7 +106,7 @@ def test_k_and_the_period_on_a_recording(lesson):
         k, period, every = widget["fixed-k"], widget["fixed-period"], int(widget["every"])
         assert period == pytest.approx(0.01 * every)
         found = ac.qos(fixed.thinned(contended, every), ac.FixedTimeout(period=period), k)
-        assert widget.shows("fixed", found)
+        assert shows(widget, "fixed", found)
         assert widget["fixed-detection-time-uniform"] == found.detection_time_uniform
         assert widget["fixed-timeout"] == k * period
         assert widget["rate"] == pytest.approx(1 / period)
@@ -119,10 +119,9 @@ def test_k_and_the_period_on_a_recording(lesson):
 
 
 def test_screenshots(lesson, artefacts):
-    screenshots(lesson, artefacts)
+    lesson.screenshots(artefacts)
 
 
 def test_nothing_on_the_console_and_nothing_from_elsewhere(lesson):
     """The last test: of all that was done before."""
-    assert lesson.errors == []
-    assert lesson.strangers == []
+    lesson.was_quiet()

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from browser.page import Widget, active_cell, screenshots
 
 import accrual as ac
 from accrual.show import phi
@@ -26,10 +25,18 @@ def contended():
     return ac.load("contended")
 
 
+def shows(widget, detector, found):
+    """Whether the numbers under `detector` are those of a QoS."""
+    for field in phi.METRICS:
+        shown = widget[f"{detector}-{field.replace('_', '-')}"]
+        np.testing.assert_equal(shown, float(getattr(found, field)), err_msg=field)
+    return True
+
+
 @pytest.fixture
 def against(lesson):
     """Phi against k x T on the contended recording, with the sliders where they were at first."""
-    widget = Widget(lesson, "phi-against-fixed")
+    widget = lesson.widget("phi-against-fixed")
     yield widget
     stops = {"threshold": phi.THRESHOLDS, "window": phi.WINDOWS, "k": phi.BEATS, "period": phi.PERIODS}
     for name, value in (("threshold", THRESHOLD), ("window", WINDOW), ("k", K), ("period", 1)):
@@ -56,9 +63,9 @@ def test_every_cell_ran(lesson):
 
 
 def test_the_sampling_window_steps_forward_and_back(lesson):
-    widget, steps = Widget(lesson, "sampling-window"), phi.sampling_window(phi.EXAMPLE)
+    widget, steps = lesson.widget("sampling-window"), phi.sampling_window(phi.EXAMPLE)
     widget.slider("arrived").focus()
-    where = active_cell(lesson)
+    where = lesson.active_cell()
 
     def is_at(arrived):
         step = steps[arrived - 1]
@@ -83,11 +90,11 @@ def test_the_sampling_window_steps_forward_and_back(lesson):
         widget.root.get_by_role("button", name=f"One heartbeat {title}").press(key)
         assert is_at(arrived)
     widget.press("arrived", *["ArrowRight"] * 9)
-    assert active_cell(lesson) == where  # no key went to the notebook
+    assert lesson.active_cell() == where  # no key went to the notebook
 
 
 def test_the_tail_and_phi(lesson):
-    widget = Widget(lesson, "tail")
+    widget = lesson.widget("tail")
     numbers = phi.tail(ac.load("idle").arrivals[:1001])
 
     def is_at(stop):
@@ -116,7 +123,7 @@ def test_the_tail_and_phi(lesson):
 def test_the_threshold(lesson, against, contended):
     skip = phi.WINDOWS[-1]
     against.slider("threshold").focus()
-    where = active_cell(lesson)
+    where = lesson.active_cell()
     index = phi.THRESHOLDS.index(THRESHOLD)
     last = len(phi.THRESHOLDS) - 1
     for key, moved in (
@@ -135,10 +142,10 @@ def test_the_threshold(lesson, against, contended):
         if moved is not None:
             assert threshold == phi.THRESHOLDS[moved]
         found = ac.qos(contended, ac.PhiNormal(window=WINDOW), threshold, skip=skip)
-        assert against.shows("phi", found)
+        assert shows(against, "phi", found)
         assert against.spoken("threshold").startswith(f"Phi = {threshold:,g}: {found.mistakes:,} mistake")
         assert against.spoken("threshold").endswith("min")
-    assert active_cell(lesson) == where
+    assert lesson.active_cell() == where
 
 
 def test_k_and_the_period(against, contended):
@@ -156,7 +163,7 @@ def test_k_and_the_period(against, contended):
         against.press(name, key)
         period, k = against["fixed-period"], against["fixed-k"]
         found = ac.qos(contended, ac.FixedTimeout(period=period), k, skip=skip)
-        assert against.shows("fixed", found)
+        assert shows(against, "fixed", found)
         assert against["fixed-timeout"] == k * period
         assert f"{found.mistakes:,} mistake" in against.spoken(name)
     assert (period, k) == (0.005, 20)
@@ -167,7 +174,7 @@ def test_the_window_is_replayed_by_the_kernel(against, contended):
         against.press("window", key)
         against.wait("window", window)
         found = ac.qos(contended, ac.PhiNormal(window=window), THRESHOLD, skip=phi.WINDOWS[-1])
-        assert against.shows("phi", found)
+        assert shows(against, "phi", found)
         assert against.spoken("window").startswith(f"window = {window:,}: {found.mistakes:,} mistake")
 
 
@@ -175,8 +182,8 @@ def test_thresholds_need_no_kernel(lesson, against, contended):
     busy_kernel(lesson, seconds=3)
     against.press("threshold", "ArrowRight")
     assert against["phi-threshold"] == phi.THRESHOLDS[phi.THRESHOLDS.index(THRESHOLD) + 1]
-    assert against.shows(
-        "phi", ac.qos(contended, ac.PhiNormal(window=WINDOW), against["phi-threshold"], skip=phi.WINDOWS[-1])
+    assert shows(
+        against, "phi", ac.qos(contended, ac.PhiNormal(window=WINDOW), against["phi-threshold"], skip=phi.WINDOWS[-1])
     )
     against.press("k", "ArrowRight")
     assert against["fixed-k"] == phi.BEATS[phi.BEATS.index(K) + 1]
@@ -231,10 +238,9 @@ def test_the_timeline_zooms(against, contended):
 
 
 def test_screenshots(lesson, artefacts):
-    screenshots(lesson, artefacts)
+    lesson.screenshots(artefacts)
 
 
 def test_nothing_on_the_console_and_nothing_from_elsewhere(lesson):
     """The last test: of all that was done before."""
-    assert lesson.errors == []
-    assert lesson.strangers == []
+    lesson.was_quiet()

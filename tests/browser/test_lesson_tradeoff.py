@@ -1,7 +1,7 @@
 """Lesson 4 in JupyterLab, in a real browser: traces chosen, sliders moved, numbers compared with the library's."""
 
 import pytest
-from browser.page import Widget, active_cell, screenshots
+from browser.scores import shows
 
 import accrual as ac
 from accrual.course.lesson_04 import whole_day
@@ -20,7 +20,7 @@ def lesson(open_lesson):
 
 def choose(widget, name):
     widget.root.locator('[data-choice="shown"]').select_option(name)
-    assert widget.root.get_attribute("data-shown") == name
+    assert widget.text("shown") == name
 
 
 def test_every_cell_ran(lesson):
@@ -31,7 +31,7 @@ def test_every_cell_ran(lesson):
 
 
 def test_equal_detection(lesson):
-    widget = Widget(lesson, "equal-detection")
+    widget = lesson.widget("equal-detection")
     where = None
     for name in ("idle", "synthetic-regime-switching", "contended"):
         choose(widget, name)
@@ -44,27 +44,27 @@ def test_equal_detection(lesson):
             ("PageDown", None),
         ):
             widget.press("threshold", key)
-            where = where or active_cell(lesson)
+            where = where or lesson.active_cell()
             at = THRESHOLDS.index(widget["phi-threshold"])
             assert threshold in (None, THRESHOLDS[at])
-            assert widget.shows("phi", phi[at])
-            assert widget.shows("fixed", fixed[at])
+            assert shows(widget, "phi", phi[at])
+            assert shows(widget, "fixed", fixed[at])
             assert widget["fixed-threshold"] == fixed.thresholds[at]
             assert f"{phi[at].mistakes:,} mistake" in widget.spoken("threshold")
             assert f"against {fixed[at].mistakes:,}" in widget.spoken("threshold")
         assert widget["fixed-detection-time"] == pytest.approx(widget["phi-detection-time"], rel=1e-9)
-    assert active_cell(lesson) == where  # no key went to the notebook
+    assert lesson.active_cell() == where  # no key went to the notebook
 
     # The list by keyboard, too.
     widget.root.locator('[data-choice="shown"]').focus()
     lesson.page.keyboard.press("ArrowDown")
-    assert widget.root.get_attribute("data-shown") == "idle"
+    assert widget.text("shown") == "idle"
     choose(widget, "synthetic-diurnal")
     widget.press("threshold", "Home", *["ArrowRight"] * THRESHOLDS.index(3))
 
 
 def test_the_price_of_mistakes(lesson):
-    widget = Widget(lesson, "price-of-mistakes")
+    widget = lesson.widget("price-of-mistakes")
     for name in ("bursty", "diurnal"):
         choose(widget, name)
         pair = tradeoff.matched(ac.load(f"synthetic-{name}"))
@@ -85,7 +85,7 @@ def test_the_price_of_mistakes(lesson):
 def test_the_hidden_day_is_hidden_until_there_is_a_choice(lesson):
     days = lesson.page.locator('[data-widget="equal-detection"]')
     assert days.count() == 2
-    assert Widget(lesson, "equal-detection", 1)["phi-detection-time"] < 1.2  # the night only
+    assert lesson.widget("equal-detection", 1)["phi-detection-time"] < 1.2  # the night only
     outputs = lesson.page.evaluate(
         """async () => {
             const notebook = window.jupyterapp.shell.currentWidget.content;
@@ -100,19 +100,18 @@ def test_the_hidden_day_is_hidden_until_there_is_a_choice(lesson):
     assert "04.4 ✗ not yet. 11,660 mistakes" in outputs
     assert "You paid 2653.01 s an hour." in outputs
 
-    day = Widget(lesson, "equal-detection", 2)
+    day = lesson.widget("equal-detection", 2)
     phi, fixed = tradeoff.matched(whole_day())
     at = THRESHOLDS.index(8)
-    assert day.shows("phi", phi[at])
-    assert day.shows("fixed", fixed[at])
+    assert shows(day, "phi", phi[at])
+    assert shows(day, "fixed", fixed[at])
     assert day["phi-mistakes"] < day["fixed-mistakes"]
 
 
 def test_screenshots(lesson, artefacts):
-    screenshots(lesson, artefacts)
+    lesson.screenshots(artefacts)
 
 
 def test_nothing_on_the_console_and_nothing_from_elsewhere(lesson):
     """The last test: of all that was done before."""
-    assert lesson.errors == []
-    assert lesson.strangers == []
+    lesson.was_quiet()
