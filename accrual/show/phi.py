@@ -472,7 +472,7 @@ class PhiAgainstFixed(_Widget):
         Where scoring starts, as in `accrual.qos`.
     """
 
-    _esm = _source("controls.js", "phi_against_fixed.js")
+    _esm = _source("controls.js", "tradeoff.js", "phi_against_fixed.js")
 
     threshold = Float(8.0).tag(sync=True)
     window = Int(0).tag(sync=True)

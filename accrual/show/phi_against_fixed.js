@@ -1,7 +1,6 @@
 // Phi accrual against k x T over one trace. Every number was computed by the library; here it is looked up and drawn.
 
 const FRONTIER = { left: 46, right: 412, top: 24, bottom: 262 };
-const LANE = { left: 60, right: 752, height: 84 };
 const TOP = { phi: 26, fixed: 152 };
 
 /** Where the sliders are, and what the curves say there. */
@@ -61,9 +60,6 @@ function table(s) {
 
 // ---- mistake rate against detection time ----
 
-/** Where nothing went wrong, the rate is not 0 but below its 95 % bound. */
-const bounded = (curve, k) => (curve.mistakes[k] ? curve.mistake_rate[k] : curve.mistake_rate_upper[k]);
-
 function frontier(s) {
   const pointsOf = (curve) => curve.mistakes.map((_, k) => [curve, k]);
   const series = { fixed: pointsOf(s.fixedLine), phi: pointsOf(s.phiCurve) };
@@ -78,21 +74,7 @@ function frontier(s) {
   const [lowest, highest] = [Math.min(...rates) * 0.6, Math.max(...rates) * 1.6];
   const x = scale(soonest, latest, FRONTIER.left, FRONTIER.right, true);
   const y = scale(lowest, highest, FRONTIER.bottom, FRONTIER.top, true);
-  const parts = [
-    node("svg:text", { x: 4, y: 12 }, "mistake rate [1/s]: lower is better"),
-    node("svg:text", { class: "end", x: FRONTIER.right, y: FRONTIER.bottom + 34 }, "detection time: further left is better"),
-  ];
-  for (const t of decades(soonest, latest))
-    parts.push(
-      node("svg:line", { class: "grid", x1: x(t), x2: x(t), y1: FRONTIER.top, y2: FRONTIER.bottom }),
-      node("svg:text", { class: "middle", x: x(t), y: FRONTIER.bottom + 16 }, seconds(t)),
-    );
-  for (const r of decades(lowest, highest))
-    parts.push(
-      node("svg:line", { class: "grid", x1: FRONTIER.left, x2: FRONTIER.right, y1: y(r), y2: y(r) }),
-      node("svg:text", { class: "end", x: FRONTIER.left - 6, y: y(r) + 4 }, number(r)),
-    );
-
+  const parts = grid(FRONTIER, [soonest, latest, x], [lowest, highest, y], "mistake rate [1/s]: lower is better");
   for (const [name, points] of Object.entries(series)) {
     const place = ([curve, k]) => [x(curve.detection_time[k]), y(bounded(curve, k))];
     const bound = clean(points);
@@ -110,45 +92,7 @@ function frontier(s) {
   return parts;
 }
 
-/** A bound: what it points down from. */
-function triangle(name, x, y) {
-  return node("svg:path", { class: `${name} open`, d: `M${x - 5},${y - 4}h10l-5,9Z` },
-    node("svg:title", {}, "no mistake seen: 95 % upper bound of the rate"));
-}
-
 // ---- the timeline ----
-
-/** One lane: values as an area on a logarithmic scale, what lies over the threshold in full colour. */
-function lane(name, values, threshold, lowest, top, show, title) {
-  const bottom = top + LANE.height;
-  const highest = 10 ** Math.ceil(Math.log10(Math.max(...values, threshold * 1.5)));
-  const y = scale(lowest, highest, bottom, top, true);
-  const width = (LANE.right - LANE.left) / values.length;
-  const limit = y(threshold).toFixed(1);
-  const at = (column) => (LANE.left + column * width).toFixed(1);
-  const outline = values.map((value, column) => `V${(value == null ? bottom : y(value)).toFixed(1)}H${at(column + 1)}`);
-  let over = "";
-  for (let column = 0; column < values.length; column++) {
-    const first = column;
-    while (column < values.length && values[column] >= threshold) column++;
-    if (column === first) continue;
-    over += `M${at(first)},${limit}${outline.slice(first, column).join("")}V${limit}Z`;
-    // And a tick above the lane: a mistake that is one pixel wide must not be missed.
-    over += `M${at(first)},${top - 6}H${at(Math.max(column, first + 1.2 / width))}v4H${at(first)}Z`;
-  }
-  const powers = decades(lowest, highest);
-  const labelled = powers.filter((_, k) => k % Math.ceil(powers.length / 4) === 0);
-  return [
-    ...labelled.flatMap((value) => [
-      node("svg:line", { class: "grid", x1: LANE.left, x2: LANE.right, y1: y(value), y2: y(value) }),
-      node("svg:text", { class: "end", x: LANE.left - 6, y: y(value) + 4 }, show(value)),
-    ]),
-    node("svg:path", { class: `${name} area`, d: `M${LANE.left},${bottom}${outline.join("")}V${bottom}Z` }),
-    node("svg:path", { class: `${name} over`, d: over }),
-    node("svg:line", { class: `${name} level`, x1: LANE.left, x2: LANE.right, y1: limit, y2: limit }),
-    node("svg:text", { class: name, x: LANE.left, y: top - 12 }, title),
-  ];
-}
 
 function timeline(s) {
   const [start, end] = s.columns.stretch;

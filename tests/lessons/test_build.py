@@ -14,7 +14,9 @@ SOURCES = sorted((LESSONS / "source").glob("[0-9]*.py"))
 ITEMS = {
     "00_start": [40, 41, 95, 96, 98],
     "01_faults": [*range(1, 8), *range(44, 57)],
+    "02_fixed_timeout": [*range(54, 59), *range(89, 93)],
     "03_phi": range(59, 74),
+    "04_tradeoff": [69, 72, *range(91, 95)],
 }
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 
