@@ -21,6 +21,7 @@ from accrual.detectors import (
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import NEVER, Mistakes, Replay, levels, replay
+from accrual.study import Study, study
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "QoS",
     "Replay",
     "State",
+    "Study",
     "Trace",
     "TraceError",
     "TwoWindow",
@@ -60,6 +62,7 @@ __all__ = [
     "qos",
     "read_trace",
     "replay",
+    "study",
     "synthesize",
 ]
 

@@ -260,7 +260,7 @@ def curve(
     )
 
 
-def _checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
+def as_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
     """One or more numbers in one dimension; no strings, bools or complex ones, which NumPy would make into numbers."""
     try:
         array = np.asarray(thresholds)
@@ -274,7 +274,8 @@ def _checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _checked_skip(skip: int) -> int:
+def as_skip(skip: int) -> int:
+    """Check the number of an arrival."""
     if isinstance(skip, bool) or not isinstance(skip, int | np.integer) or skip < 0:
         raise ValueError(f"skip must be an arrival's number, 0 or more, got {skip!r}")
     return int(skip)
@@ -301,7 +302,7 @@ class _Scoring:
         threads: int,
     ) -> None:
         self.trace, self.detector, self.threads = trace, detector, threads
-        self.thresholds = _checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+        self.thresholds = as_thresholds(detector.thresholds if thresholds is None else thresholds)
         self.transit = seconds("transit", transit)
         self.chain = Chain(trace, detector.compiled)
         whole = slice(None)
@@ -314,7 +315,7 @@ class _Scoring:
             self.replay = Replay(trace, detector, threads, self.chain)
             self.held = self.replay.states
             self.state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[accepted]
-        first = self._first_known() if skip is None else _checked_skip(skip)
+        first = self._first_known() if skip is None else as_skip(skip)
         # Interval i follows accepted heartbeat i. Scored are those that end at an arrival after `first`.
         if self.chain.accepted is None:
             self.low = first

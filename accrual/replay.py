@@ -86,6 +86,23 @@ class Chain:
         ends = np.append(self.starts, len(self.instants))[1:] - 1
         return list(zip(self.starts.tolist(), ends.tolist(), strict=True))
 
+    def full_from(self) -> int | None:
+        """The first heartbeat after which the window is full; None where it never is."""
+        last = np.arange(len(self.arrivals)) if self.state is None else self.state
+        begin = self.starts[np.searchsorted(self.starts, last, side="right") - 1]
+        full = np.flatnonzero(last - begin >= self.window)
+        return int(full[0]) if len(full) else None
+
+    def reach_back(self, heartbeat: int, intervals: int) -> int:
+        """From which heartbeat on a piece of the trace has so many learned intervals before that heartbeat.
+
+        It is one that counts, and brought an interval or began a stretch, so that the piece takes the next ones as the
+        whole does; at most the first.
+        """
+        if self.state is None:
+            return max(heartbeat - intervals, 0)
+        return int(np.searchsorted(self.state, self.state[heartbeat] - intervals))
+
     def run(self, work: Callable[[int, int, int], int], threads: int) -> None:
         """Call ``work(start, low, high)`` for pieces that make up the chain, on threads where that pays.
 
