@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import dataclasses
 import errno
+import glob
 import json
 import math
 import os
@@ -26,6 +27,7 @@ from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.replay import NEVER, replay
 from accrual.show import plots
+from accrual.study import study
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, parts
 from accrual.traces.record import configure_record, configure_send, run_record, run_send
 from accrual.traces.synthetic import RECIPES, Specification, specify
@@ -48,6 +50,8 @@ _ROWS: Final = 16  # of a curve at the detector's own thresholds: a screenful fo
 _MOST_THRESHOLDS: Final = 100_000  # a slip in a range should not fill the memory
 _ERASE: Final = "\r\x1b[K"  # the line of a terminal
 _TRACE_FILES: Final = (".parquet", ".csv", ".csv.gz")
+_STUDIED: Final = (*_TRACE_FILES, ".log", ".log.gz")  # of a folder: what import_trace reads by its name
+_STUDY_FILES: Final = ("study.csv", "study.json")
 _OUT_HELP: Final = f"where to write: {', '.join(_TRACE_FILES)}, or - for CSV on standard output"
 _LONG: Final = 2_000_000  # synthetic heartbeats that take a second to make and to write
 
@@ -222,6 +226,40 @@ def _configure_curve(parser: argparse.ArgumentParser) -> None:
     _add_scoring(parser)
 
 
+def _configure_study(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("traces", nargs="+", metavar="TRACE", help="a file, the name of a dataset, a folder of files, or a pattern (*)")
+    add(
+        "--detector",
+        type=_detector,
+        action="append",
+        dest="detectors",
+        metavar=_DETECTOR,
+        help=f"may be repeated (default: {' and '.join(_COMPARED)})",
+    )
+    add(
+        "--thresholds",
+        type=_thresholds,
+        action="append",
+        metavar="LIST",
+        help="such as 1,2,4 or 0.5:16:0.5, first:last:step; once for all detectors, or once for each, in their order "
+        "(default: each detector's own)",
+    )
+    add("--out", required=True, metavar="DIR", help="the study's folder: what is in it already is not done again")
+    add(
+        "--skip",
+        type=int,
+        metavar="N",
+        help="observe from arrival N on (default: from where the windows of all detectors are full)",
+    )
+    add("--transit", type=float, default=0.0, metavar="S", help="time under way, s, where traces do not tell it")
+    add("--threads", type=int, metavar="N", help="threads, or local processes (default: one for each processor)")
+    add("--scheduler", metavar="ADDRESS", help="work on a Dask cluster: tcp://..., or local for processes here")
+    add("--lenient", action="store_true", help="skip lines that do not belong")
+    add("--json", action="store_true", help="print the table and the hashes of its traces as JSON")
+    _list_detectors(parser)
+
+
 def _configure_datasets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything known about them as JSON")
 
@@ -248,6 +286,10 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, default=1, metavar="N", help="threads to use (default: %(default)s)")
     _add_reading(parser)
     add("--json", action="store_true", help="print the results as JSON")
+    _list_detectors(parser)
+
+
+def _list_detectors(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter  # one line for each detector
     parser.epilog = "\n  ".join(["detectors:", *map(_synopsis, DETECTORS)])
 
@@ -621,6 +663,65 @@ def _print_curve(recording: _Recording, c: Curve, all_rows: bool) -> None:
         print(f"{len(shown)} of {len(c)} thresholds; --json has all, --thresholds takes others")
 
 
+def _run_study(args: argparse.Namespace) -> int:
+    detectors, lists = args.detectors or list(_COMPARED), args.thresholds or [None]
+    if len(lists) not in (1, len(detectors)):
+        raise ValueError(f"--thresholds must be given once or for each of the {len(detectors)} detectors")
+    names = [name for given in args.traces for name in _files_of(given, args.out)]
+    shown = sys.stderr.isatty()
+
+    def tell(done: int, total: int) -> None:
+        if shown:
+            print(f"{_ERASE}{done:,} of {total:,} traces", end="", file=sys.stderr, flush=True)
+
+    try:
+        found = study(
+            names,
+            detectors,
+            dict(zip(detectors, lists * len(detectors), strict=False)),  # of one list, as many as there are detectors
+            client=args.scheduler,
+            threads=args.threads,
+            out=args.out,
+            skip=args.skip,
+            transit=args.transit,
+            lenient=args.lenient,
+            progress=tell,
+        )
+    finally:
+        if shown:
+            print(_ERASE, end="", file=sys.stderr, flush=True)
+    for name in _STUDY_FILES:
+        found.write(os.path.join(args.out, name))
+    if args.json:
+        print(json.dumps(found.to_dict(), allow_nan=False))
+    else:
+        already = f" ({found.found:,} of {len(found.scores):,} scores were there)" if found.found else ""
+        print(f"{args.out}: {found.summary}{already}; the table is in {' and '.join(_STUDY_FILES)}")
+    for failure in found.failures:
+        _complain(f"{failure.trace}: {failure.reason}")
+    return 1 if found.failures else 0
+
+
+def _files_of(name: str, out: str) -> list[str]:
+    """The traces in a folder, but for the study's own files, or that a pattern fits; any other name as it is."""
+    if os.path.isdir(name):
+        own = Path(out).resolve()
+        inside = sorted(
+            str(path)
+            for path in Path(name).rglob("*")
+            if path.name.endswith(_STUDIED)
+            and not path.name.startswith(".")
+            and path.is_file()
+            and own not in path.resolve().parents
+        )
+        if not inside:
+            raise FileNotFoundError(errno.ENOENT, f"no {', '.join(_STUDIED)} in this folder", name)
+        return inside
+    if glob.has_magic(name) and not os.path.lexists(name):
+        return sorted(glob.glob(name, recursive=True)) or [name]
+    return [name]
+
+
 def _run_datasets(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([dataclasses.asdict(dataset) for dataset in datasets().values()]))
@@ -666,5 +767,6 @@ _COMMANDS: Final = (
     ("synthesize", "make heartbeats of which everything is known", _configure_synthesize, _run_synthesize),
     ("replay", "tell a detector's quality of service at a threshold", _configure_replay, _run_replay),
     ("curve", "compare detectors at many thresholds", _configure_curve, _run_curve),
+    ("study", "score detectors over many traces, on threads or on a cluster", _configure_study, _run_study),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
 )

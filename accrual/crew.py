@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from accrual.replay import as_threads
@@ -33,9 +34,8 @@ class Crew(Protocol):
     lost: tuple[type[Exception], ...]
     """What a job ends in that no worker survived."""
 
-    @property
-    def workers(self) -> int:
-        """How many jobs they do at once."""
+    workers: int
+    """How many jobs they do at once."""
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future:
         """Hand out a job."""
@@ -50,11 +50,7 @@ class _Threads:
     lost: tuple[type[Exception], ...] = ()
 
     def __init__(self, pool: Any, workers: int) -> None:
-        self._pool, self._workers = pool, workers
-
-    @property
-    def workers(self) -> int:
-        return self._workers
+        self._pool, self.workers = pool, workers
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future:
         future: Future = self._pool.submit(work, *arguments)
@@ -73,10 +69,8 @@ class _Cluster:
         self._client = client
         self.lost: tuple[type[Exception], ...] = (KilledWorker,)
         self._futures: set[Any] = set()
-
-    @property
-    def workers(self) -> int:
-        return max(sum(map(int, self._client.nthreads().values())), 1)
+        self.workers = 1
+        self.check()
 
     def submit(self, work: Callable[..., Any], *arguments: Any) -> Future:
         # Not pure: a key made of the arguments would have to hash a trace, and finds nothing that the folder does not.
@@ -86,8 +80,11 @@ class _Cluster:
         return future  # type: ignore[no-any-return]
 
     def check(self) -> None:
-        if self._client.status != "running":
-            raise ConnectionError(f"the Dask scheduler went away ({self._client.status})")
+        try:
+            threads = self._client.nthreads()  # of all workers, who may come and go
+        except Exception as error:  # of many kinds: closed, lost, cancelled
+            raise ConnectionError(f"the Dask scheduler went away: {first_line(error)}") from None
+        self.workers = max(sum(threads.values()), 1)
 
     def cancel(self) -> None:
         with contextlib.suppress(Exception):  # what is to be told is why the study ends
@@ -147,6 +144,8 @@ def _connected(address: str, threads: int | None, distributed: Any) -> Iterator[
         ):
             yield client
         return
+    if not re.fullmatch(r"\w+://.+:\d+", address):
+        raise ValueError(f"a scheduler is tcp://host:port, or local, got {address!r}")
     import logging
 
     for name in ("distributed.comm", "distributed.client", "distributed.core"):

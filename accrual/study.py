@@ -128,10 +128,15 @@ class Study:
         """Count the rows."""
         return sum(len(scores.thresholds) for scores in self.scores)
 
-    def __repr__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """How many traces, detectors, rows and failures there are."""
         traces, detectors = len(self._traces()), len({scores.detector for scores in self.scores})
         failed = f", {_count(len(self.failures), 'failure')}" if self.failures else ""
-        return f"Study({_count(traces, 'trace')}, {_count(detectors, 'detector')}, {_count(len(self), 'row')}{failed})"
+        return f"{_count(traces, 'trace')}, {_count(detectors, 'detector')}, {_count(len(self), 'row')}{failed}"
+
+    def __repr__(self) -> str:
+        return f"Study({self.summary})"
 
     def columns(self) -> dict[str, list[Any]]:
         """The table as a list for each column; nan where there is nothing to tell."""
@@ -590,6 +595,13 @@ class _Running:
 
     def run(self, progress: Callable[[int, int], None]) -> None:
         """Score all."""
+        try:
+            self._run(progress)
+        except Exception:
+            self.crew.check()  # what it says is plainer than what comes of it
+            raise
+
+    def _run(self, progress: Callable[[int, int], None]) -> None:
         ahead = iter(self.entries)
         done = 0
         more = True
@@ -622,9 +634,6 @@ class _Running:
         except self.crew.lost as error:
             entry.failure = f"no worker survived it: {first_line(error)}"
             return entry
-        except BaseException:
-            self.crew.check()  # what it says is plainer
-            raise
         take(found)
         return entry
 
@@ -782,6 +791,8 @@ def _asked(detectors: Sequence[Detector | str], thresholds: Any) -> tuple[_Asked
         found.append(_Asked(detector, tuple(own.tolist())))
     if not found:
         raise ValueError("detectors must be one or more, there is none")
+    if len({asked.detector for asked in found}) < len(found):
+        raise ValueError(f"detectors must differ, got {', '.join(str(asked.detector) for asked in found)}")
     return tuple(found)
 
 
