@@ -27,8 +27,12 @@ from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.replay import NEVER, replay
 from accrual.show import plots
-from accrual.study import study
+from accrual.show.report import Subject, make_report
+from accrual.show.report import cell as _cell
+from accrual.study import content_sha256, study
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, parts
+from accrual.traces.files import printable as _printable
+from accrual.traces.files import replacing
 from accrual.traces.record import configure_record, configure_send, run_record, run_send
 from accrual.traces.synthetic import RECIPES, Specification, specify
 
@@ -110,11 +114,6 @@ def _complain(problem: Exception | str) -> None:
     if isinstance(problem, OSError) and problem.strerror:
         text = f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
     print(f"{_ERASE if sys.stderr.isatty() else ''}accrual: {_printable(text)}", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Escape what is no character of a line: names of files may hold anything, and reach terminals and titles."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 # ---- what the commands take ----
@@ -258,6 +257,28 @@ def _configure_study(parser: argparse.ArgumentParser) -> None:
     add("--lenient", action="store_true", help="skip lines that do not belong")
     add("--json", action="store_true", help="print the table and the hashes of its traces as JSON")
     _list_detectors(parser)
+
+
+def _configure_report(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("traces", nargs="+", metavar="TRACE", help=_TRACE_HELP)
+    add("-o", "--out", required=True, type=_named((".html",)), metavar="OUT", help="where to write: .html")
+    add("--data", type=_named((".json",)), metavar="FILE", help="write the figures beside it as JSON: .json")
+    add(
+        "--detector",
+        type=_detector,
+        action="append",
+        dest="detectors",
+        metavar=_DETECTOR,
+        help=f"may be repeated (default: {' and '.join(_COMPARED)})",
+    )
+    add(
+        "--thresholds",
+        type=_thresholds,
+        metavar="LIST",
+        help="such as 1,2,4 or 0.5:16:0.5, first:last:step (default: each detector's own)",
+    )
+    _add_scoring(parser)
 
 
 def _configure_datasets(parser: argparse.ArgumentParser) -> None:
@@ -722,6 +743,35 @@ def _files_of(name: str, out: str) -> list[str]:
     return [name]
 
 
+def _run_report(args: argparse.Namespace) -> int:
+    subjects: list[Subject] = []
+    failures: list[Exception] = []
+    for name in _with_progress(args.traces):
+        try:
+            for recording in _read(name, args):
+                again = name != "-" and not Path(name).is_fifo()  # what can be read but once is known by its columns
+                sha256 = content_sha256(name if again else recording.trace)
+                subjects.append(Subject(recording.label, _printable(name), recording.session, sha256, recording.trace))
+        except (OSError, TraceError) as error:
+            failures.append(error)
+    made = make_report(subjects, args.detectors or _COMPARED, args.thresholds, args.skip, args.transit, args.threads)
+    failures += [TraceError(f"{label}: {reason}") for label, reason in made.failures]
+    if made.chapters:  # a report on nothing would replace one on something
+        made.write(args.out)
+        if args.data is not None:
+            with replacing(args.data) as stream:
+                stream.write(json.dumps(made.to_dict(), allow_nan=False).encode())
+        if args.json:
+            print(json.dumps(made.to_dict(), allow_nan=False))
+        else:
+            counts = {"trace": len(made.chapters), "detector": len(made.parameters["detectors"])}
+            told = ", ".join(f"{number:,} {thing}{'' if number == 1 else 's'}" for thing, number in counts.items())
+            print(f"{args.out}: {told}")
+    for failure in failures:
+        _complain(failure)
+    return 1 if failures else 0
+
+
 def _run_datasets(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([dataclasses.asdict(dataset) for dataset in datasets().values()]))
@@ -746,20 +796,6 @@ def _print_aligned(rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _cell(field: str, value: float | int) -> str:
-    """Four digits of a number, and of a share as many as it takes to tell it from 1."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    if math.isnan(value):
-        return "-"
-    if field == "query_accuracy":
-        lack = 1 - value
-        return "1" if lack <= 0 else f"{value:.{min(max(4, 1 - math.floor(math.log10(lack))), 12)}f}"
-    if value == 0 or abs(value) >= 10_000:
-        return f"{value:,.0f}"
-    return f"{value:#.4g}".removesuffix(".")
-
-
 _COMMANDS: Final = (
     ("record", "record heartbeats as they really arrive", configure_record, run_record),
     ("send", "send heartbeats to a recorder", configure_send, run_send),
@@ -768,5 +804,6 @@ _COMMANDS: Final = (
     ("replay", "tell a detector's quality of service at a threshold", _configure_replay, _run_replay),
     ("curve", "compare detectors at many thresholds", _configure_curve, _run_curve),
     ("study", "score detectors over many traces, on threads or on a cluster", _configure_study, _run_study),
+    ("report", "write what is to be told of detectors on traces", _configure_report, _run_report),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
 )

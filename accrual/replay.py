@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-__all__ = ["Chain", "Mistakes", "Replay", "levels", "replay"]
+__all__ = ["Chain", "Mistakes", "Replay", "full_from", "levels", "replay"]
 
 NEVER: int = engine.NEVER
 """The deadline that never comes: int64's maximum."""
@@ -154,6 +154,29 @@ def as_threads(threads: int) -> int:
     if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= 1024:
         raise ValueError(f"threads must be a whole number from 1 to 1024, got {threads!r}")
     return int(threads)
+
+
+def full_from(trace: Trace, detectors: Sequence[Detector]) -> int:
+    """The first arrival after which the windows of all detectors are full: where to compare them from.
+
+    Raises
+    ------
+    TraceError
+        If the trace is too short for one of them.
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> full_from(ac.Trace(range(0, 1000, 10)), [ac.PhiNormal(window=20), ac.PhiStudent(window=30)])
+    30
+    """
+    latest = 0
+    for detector in detectors:
+        full = Chain(trace, detector.compiled).full_from()
+        if full is None:
+            raise TraceError(f"too short: {len(trace):,} heartbeats never fill the window of {detector}")
+        latest = max(latest, full)
+    return latest
 
 
 def levels(

@@ -15,6 +15,7 @@ import math
 import operator
 import os
 import queue
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from accrual._version import __version__
 from accrual.crew import first_line, gather
 from accrual.detectors import Detector, as_detector, parse_detector, seconds
 from accrual.qos import QoS, as_skip, as_thresholds, curve
-from accrual.replay import Chain
+from accrual.replay import Chain, full_from
 from accrual.traces import Trace, TraceError, datasets, import_trace, load
 from accrual.traces.files import replacing
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from accrual.crew import Crew, Future
 
-__all__ = ["FIELDS", "FORMATS", "Failure", "Scores", "Study", "study"]
+__all__ = ["FIELDS", "FORMATS", "Failure", "Scores", "Study", "content_sha256", "study"]
 
 FIELDS: Final = tuple(
     name for name in QoS.__dataclass_fields__ if name not in ("detection_time_p99", "detection_time_max")
@@ -49,7 +50,7 @@ FORMATS: Final = (".csv", ".json", ".jsonl", ".parquet")
 """What the name of a table can end in."""
 
 PIECE: Final = 1 << 20
-"""Intervals in a piece of a long trace, if nobody says: they are scored in some ms, and read in more."""
+"""Intervals in a piece of a long trace, if nobody says; only the last traces of a study are cut."""
 
 _AHEAD: Final = 4  # jobs handed out for each worker: enough that none waits, few enough that all stay in memory
 _SHOWN: Final = 100  # rows in a notebook's table
@@ -365,22 +366,11 @@ class _Report:
     errors: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
-def _full_from(trace: Trace, detectors: Sequence[Detector]) -> int:
-    """The first arrival after which all windows are full."""
-    latest = 0
-    for detector in detectors:
-        full = Chain(trace, detector.compiled).full_from()
-        if full is None:
-            raise TraceError(f"too short: {len(trace):,} heartbeats never fill the window of {detector}")
-        latest = max(latest, full)
-    return latest
-
-
 def _survey(trace: Trace, question: _Question) -> tuple[_Session, list[Detector]]:
     """Settle the detectors and where observation starts."""
     try:
         detectors = [asked.resolved(trace.period) for asked in question.asked]
-        skip = _full_from(trace, detectors) if question.skip is None else question.skip
+        skip = full_from(trace, detectors) if question.skip is None else question.skip
     except ValueError as error:
         return _Session(len(trace), 0, (), str(error)), []
     return _Session(len(trace), skip, tuple(map(str, detectors))), detectors
@@ -423,20 +413,24 @@ class _Unreadable(NamedTuple):
 
 
 def _work(
-    source: _Source, sha256: str, question: _Question, wanted: frozenset[tuple[int, int]] | None
+    source: _Source, sha256: str, question: _Question, wanted: frozenset[tuple[int, int]] | None, cut: bool
 ) -> _Report | _Unreadable:
-    """Score a trace, or all in its file; or say in which pieces it is to be done.
+    """Score a trace, or all in its file; or say in which pieces it is to be done, if it may be cut.
 
     `wanted`: pairs of session and detector, by their numbers; None for all.
     """
     _check_version(question)
     try:
-        return _report(source.read(sha256), question, wanted)
+        traces = source.read(sha256)
+        report = _report(traces, question, wanted, question.piece if cut else sys.maxsize)
     except _BAD_DATA as error:
         return _Unreadable(source.reason(error))
+    if report.pieces:
+        _shelf.put(source, sha256, traces)
+    return report
 
 
-def _report(traces: list[Trace], question: _Question, wanted: frozenset[tuple[int, int]] | None) -> _Report:
+def _report(traces: list[Trace], question: _Question, wanted: frozenset[tuple[int, int]] | None, size: int) -> _Report:
     report = _Report([])
     for number, trace in enumerate(traces):
         session, detectors = _survey(trace, question)
@@ -446,7 +440,7 @@ def _report(traces: list[Trace], question: _Question, wanted: frozenset[tuple[in
             if wanted is not None and key not in wanted:
                 continue
             try:
-                pieces = _pieces(trace, detector, session.skip, question.piece)
+                pieces = _pieces(trace, detector, session.skip, size)
                 if len(pieces) > 1:
                     report.pieces[key] = pieces
                 else:
@@ -463,7 +457,7 @@ def _work_on_piece(
     _check_version(question)
     session, index = key
     try:
-        trace = _kept(source, sha256)[session]
+        trace = _shelf.get(source, sha256)[session]
         try:
             return _score_piece(trace, question.asked[index], question, piece)
         except TraceError as error:
@@ -472,20 +466,33 @@ def _work_on_piece(
         return _Unreadable(source.reason(error))
 
 
-_keeping = threading.Lock()  # several threads want the same trace at once, and one reading is enough
+class _Shelf:
+    """The traces that are scored in pieces, at hand for those who score the next one."""
+
+    def __init__(self) -> None:
+        self._reading = threading.Lock()  # several threads want the same trace at once, and one reading is enough
+        self._traces: dict[tuple[str, str], list[Trace]] = {}
+
+    def put(self, source: _Source, sha256: str, traces: list[Trace]) -> None:
+        """Keep them, and the ones before; of any others the memory is worth more."""
+        kept = list(self._traces.items())[-1:]
+        self._traces = dict([*kept, ((source.label, sha256), traces)])
+
+    def get(self, source: _Source, sha256: str) -> list[Trace]:
+        """Take them from the shelf, or read them."""
+        with self._reading:
+            traces = self._traces.get((source.label, sha256))
+            if traces is None:
+                traces = source.read(sha256)
+                self.put(source, sha256, traces)
+            return traces
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._traces = {}
 
 
-@functools.lru_cache(maxsize=2)
-def _read_and_keep(source: _Source, sha256: str) -> list[Trace]:
-    return source.read(sha256)
-
-
-def _kept(source: _Source, sha256: str) -> list[Trace]:
-    """Read a long trace once in each process, for it is scored in pieces."""
-    if source.trace is not None:
-        return [source.trace]
-    with _keeping:
-        return _read_and_keep(source, sha256)
+_shelf = _Shelf()
 
 
 def _check_version(question: _Question) -> None:
@@ -603,7 +610,7 @@ class _Running:
 
     def _run(self, progress: Callable[[int, int], None]) -> None:
         ahead = iter(self.entries)
-        done = 0
+        begun = done = 0
         more = True
         progress(0, len(self.entries))
         while more or self.pending:
@@ -611,7 +618,9 @@ class _Running:
                 entry = next(ahead, None)
                 more = entry is not None
                 if entry is not None:
-                    self._begin(entry)
+                    begun += 1
+                    # Where whole traces are enough to keep all busy, pieces would only cost readings.
+                    self._begin(entry, cut=len(self.entries) - begun < self.crew.workers)
                     if not entry.waiting:
                         done += 1
                         progress(done, len(self.entries))
@@ -643,7 +652,7 @@ class _Running:
         future = self.crew.submit(work, entry.source, entry.sha256, self.question, *arguments)
         future.add_done_callback(lambda future: self._back.put((future, entry, take)))
 
-    def _begin(self, entry: _Entry) -> None:
+    def _begin(self, entry: _Entry, cut: bool) -> None:
         """Look what is known of a source, and hand out the rest."""
         try:
             entry.sha256 = entry.source.digest()
@@ -660,7 +669,7 @@ class _Running:
             if not missing:
                 return
             wanted = frozenset(missing)
-        self._submit(entry, lambda report: self._take_report(entry, report, known is None), _work, wanted)
+        self._submit(entry, lambda report: self._take_report(entry, report, known is None), _work, wanted, cut)
 
     def _known(self, entry: _Entry, key: tuple[int, int]) -> bool:
         found = self.folder.get("scores", self._of_scores(entry, key))
@@ -777,6 +786,11 @@ def _source(trace: str | os.PathLike[str] | Trace, number: int, lenient: bool) -
     return _Source(name, path=os.path.abspath(name), lenient=lenient)
 
 
+def content_sha256(trace: str | os.PathLike[str] | Trace) -> str:
+    """The SHA-256 of a file's bytes, of a dataset, or of a trace's columns and what is known of it; as in `Scores`."""
+    return _source(trace, 1, False).digest()
+
+
 def _asked(detectors: Sequence[Detector | str], thresholds: Any) -> tuple[_Asked, ...]:
     """Check detectors and thresholds before anything is read."""
     found = []
@@ -876,7 +890,7 @@ def study(
     entries = [_Entry(_source(trace, number, lenient)) for number, trace in enumerate(given, 1)]
     with (
         _Nowhere() if out is None else _Folder(out) as folder,
-        gather(client, threads, _read_and_keep.cache_clear) as crew,
+        gather(client, threads, _shelf.clear) as crew,
     ):
         running = _Running(entries, question, folder, crew)
         running.run(progress or (lambda done, total: None))

@@ -63,7 +63,7 @@ def measure(trace: ac.Trace, name: str) -> Experiments:
     if WINDOW not in windows:
         raise ValueError(f"{name}: {len(trace):,} heartbeats are too few, the experiments want {10 * WINDOW:,}")
     phi = {window: ac.PhiNormal(window=window) for window in windows}
-    thresholds = {detector: PHI for detector in phi.values()} | {ac.Chen(window=WINDOW): MARGINS}
+    thresholds = dict.fromkeys(phi.values(), PHI) | {ac.Chen(window=WINDOW): MARGINS}
     if trace.period is not None:
         thresholds[ac.Bertier(period=trace.period, window=WINDOW)] = [0.0]
     found = ac.study(trace, list(thresholds), thresholds)

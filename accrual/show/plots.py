@@ -6,9 +6,10 @@ to touch.
 
 from __future__ import annotations
 
+import io
 import os
 from itertools import cycle
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 import numpy as np
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from accrual.qos import Curve
 
-__all__ = ["FORMATS", "curves_figure", "describe_curves", "draw_curves", "write_curves"]
+__all__ = ["FORMATS", "curves_figure", "curves_svg", "describe_curves", "draw_curves", "write_curves"]
 
 # By the ending of the name: what the format calls the two texts that travel in the file, and which entry has to be
 # left out for equal figures to be equal files.
@@ -263,11 +264,31 @@ def write_curves(path: str | os.PathLike[str], curves: Sequence[Curve], title: s
     ending = os.path.splitext(path)[1]
     if ending not in FORMATS:
         raise ValueError(f"path must end in {', '.join(FORMATS)}, is {os.fspath(path)!r}")
-    figure = curves_figure(curves, title)
+    figure = curves_figure(curves, title)  # before the file is begun: it may lack matplotlib
+    with replacing(path) as stream:
+        _save(figure, stream, ending, title, curves)
+
+
+def curves_svg(curves: Sequence[Curve], title: str) -> bytes:
+    """The SVG that `write_curves` writes, for what has it inside.
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> curve = ac.curve([0, 100, 200, 450, 500], ac.FixedTimeout(period=1e-7))
+    >>> curves_svg([curve], "five heartbeats")[:5]
+    b'<?xml'
+    """
+    stream = io.BytesIO()
+    _save(curves_figure(curves, title), stream, ".svg", title, curves)
+    return stream.getvalue()
+
+
+def _save(figure: Figure, stream: BinaryIO, ending: str, title: str, curves: Sequence[Curve]) -> None:
     from matplotlib import rc_context
 
     titled, described, left_out = _TEXTS[ending]
     texts = {titled: title, described: describe_curves(curves), left_out: None}
     # Text stays text, to be found and read aloud; names inside the file do not change from run to run.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "accrual"}), replacing(path) as stream:
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "accrual"}):
         figure.savefig(stream, format=ending[1:], metadata=texts)

@@ -27,6 +27,11 @@ def excerpt(line: bytes) -> str:
     return repr(line[:60].decode("utf-8", "backslashreplace").strip())
 
 
+def printable(text: str) -> str:
+    """Escape what is no character of a line: names of files may hold anything, and reach terminals and titles."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class Lines:
     """The lines of a plain or gzip file, one pass, with the strict and the lenient way to deal with damage.
 
