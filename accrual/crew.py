@@ -138,7 +138,7 @@ def _connected(address: str, threads: int | None, distributed: Any) -> Iterator[
         number = _processors() if threads is None else as_threads(threads)
         with (
             distributed.LocalCluster(
-                n_workers=number, threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL"
+                n_workers=number, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs="CRITICAL"
             ) as cluster,
             distributed.Client(cluster) as client,
         ):

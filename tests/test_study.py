@@ -476,6 +476,12 @@ def test_the_command_tells_what_failed_and_keeps_the_rest(accrual, files):
         assert word in err
 
 
+def test_help_knows_every_detector(accrual):
+    shown = accrual("--help")[1]
+    for name in ac.DETECTORS:
+        assert f"\n  {name}:" in shown
+
+
 def test_the_command_needs_a_folder(accrual, files):
     assert "--out" in accrual("0.csv")[2]
     assert accrual("0.csv", "--out", "1.csv")[0] == 1  # a file
@@ -504,7 +510,7 @@ def cluster(workers):
     distributed = need("distributed")
     with (
         distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL"
+            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs="CRITICAL"
         ) as local,
         distributed.Client(local) as client,
     ):
@@ -514,9 +520,10 @@ def cluster(workers):
 @quiet
 def test_a_killed_worker_costs_nothing(files, tmp_path):
     """SIGKILL to one of two processes, mid-way and with jobs in its hands: the results are the threads', bit by bit."""
-    files = [*files, *(tmp_path / f"more{k}.csv" for k in range(24))]
-    for seed, path in enumerate(files[6:]):
+    more = [tmp_path / f"more{k}.csv" for k in range(24)]
+    for seed, path in enumerate(more):
         trace_of(400, 100 + seed).write(path)
+    files = [*more, *files]  # the long one last, where it is cut into pieces
     killed = []
 
     with cluster(2) as client:
@@ -534,8 +541,8 @@ def test_a_killed_worker_costs_nothing(files, tmp_path):
         assert killed[0] not in client.run(os.getpid).values()
         # The same cluster, threads, and what lies in the folder agree.
         assert (
-            ac.study(files[:7], DETECTORS, THRESHOLDS, client=client).to_dict()["table"]
-            == (ac.study(files[:7], DETECTORS, THRESHOLDS, threads=8, piece=77).to_dict()["table"])
+            ac.study(files[-7:], DETECTORS, THRESHOLDS, client=client).to_dict()["table"]
+            == (ac.study(files[-7:], DETECTORS, THRESHOLDS, threads=8, piece=77).to_dict()["table"])
         )
     assert found.failures == []
     assert list(found.rows()) == by_hand(files)

@@ -4,6 +4,7 @@ Synthetic traces as Parquet files in a temporary folder; each is hashed, read, a
 thresholds each. Prints a Markdown table. No rival here: the line to compare with is one thread.
 """
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import accrual as ac
 
 DETECTORS = [ac.PhiNormal(window=1000), ac.FixedTimeout(period=0.1), ac.Chen(period=0.1)]
 THRESHOLDS = np.geomspace(0.1, 12, 50)
-ROUNDS = 3
+ROUNDS = 5
 
 
 def write_traces(folder, count, heartbeats):
@@ -29,38 +30,37 @@ def write_traces(folder, count, heartbeats):
     return sorted(folder.glob("*.parquet"))
 
 
-def rate(paths, **who):
-    """Traces a second, the best of some rounds, and the bytes of the table."""
-    best, table = 0.0, ""
+def measure(paths, crews):
+    """Traces a second of each crew, the best of some rounds in which all take their turn; all give one table."""
+    best, tables = dict.fromkeys(crews, 0.0), set()
     for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        found = ac.study(paths, DETECTORS, THRESHOLDS, **who)
-        best = max(best, len(paths) / (time.perf_counter() - begin))
-        table = repr(found.to_dict()["table"])
-    return best, table
+        for name, who in crews.items():
+            begin = time.perf_counter()
+            found = ac.study(paths, DETECTORS, THRESHOLDS, **who)
+            best[name] = max(best[name], len(paths) / (time.perf_counter() - begin))
+            tables.add(repr(found.to_dict()["table"]))
+    if len(tables) > 1:
+        sys.exit("the tables differ")
+    return best
 
 
 def main():
     import distributed
 
-    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the start; best of {ROUNDS}\n")
-    print("| traces of | 1 thread | 2 threads | 4 threads | 1 worker | 2 workers | 4 workers |")
-    print("|---|---|---|---|---|---|---|")
-    for count, heartbeats in ((400, 10_000), (40, 100_000), (6, 2_000_000)):
-        with tempfile.TemporaryDirectory() as name:
-            paths = write_traces(Path(name), count, heartbeats)
-            measured = [rate(paths, threads=threads) for threads in (1, 2, 4)]
-            for workers in (1, 2, 4):
-                with (
-                    distributed.LocalCluster(
-                        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL"
-                    ) as cluster,
-                    distributed.Client(cluster) as client,
-                ):
-                    measured.append(rate(paths, client=client))
-        if len({table for _, table in measured}) > 1:
-            sys.exit("the tables differ")
-        print(f"| {heartbeats:,} heartbeats |", " | ".join(f"{found:.3g}/s" for found, _ in measured), "|", flush=True)
+    crews = {f"{n} thread{'s' * (n > 1)}": {"threads": n} for n in (1, 2, 4)}
+    with contextlib.ExitStack() as stack:
+        for n in (1, 2, 4):
+            cluster = distributed.LocalCluster(
+                n_workers=n, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs="CRITICAL"
+            )
+            client = distributed.Client(stack.enter_context(cluster), set_as_default=False)
+            crews[f"{n} worker{'s' * (n > 1)}"] = {"client": stack.enter_context(client)}
+        print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the start; best of {ROUNDS}\n")
+        print("| traces of |", " | ".join(crews), "|\n" + "|---" * (len(crews) + 1) + "|", flush=True)
+        for count, heartbeats in ((200, 10_000), (20, 100_000), (6, 2_000_000)):
+            with tempfile.TemporaryDirectory() as name:
+                best = measure(write_traces(Path(name), count, heartbeats), crews)
+            print(f"| {heartbeats:,} heartbeats |", " | ".join(f"{r:.3g}/s" for r in best.values()), "|", flush=True)
 
 
 if __name__ == "__main__":
