@@ -21,6 +21,7 @@ from accrual.detectors import (
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import NEVER, Mistakes, Replay, levels, replay
+from accrual.study import Study, study
 from accrual.traces import (
     Outages,
     ScannedTrace,
@@ -62,6 +63,7 @@ __all__ = [
     "Replay",
     "ScannedTrace",
     "State",
+    "Study",
     "Trace",
     "TraceError",
     "TwoWindow",
@@ -78,6 +80,7 @@ __all__ = [
     "read_trace",
     "replay",
     "scan_trace",
+    "study",
     "synthesize",
 ]
 

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import dataclasses
 import errno
+import glob
 import json
 import math
 import os
@@ -28,6 +29,9 @@ from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.replay import NEVER, as_trace, replay
 from accrual.show import plots
+from accrual.show.report import Subject, make_report
+from accrual.show.report import cell as _cell
+from accrual.study import content_sha256, study
 from accrual.traces import (
     Outages,
     ScannedTrace,
@@ -41,7 +45,8 @@ from accrual.traces import (
     scan_trace,
 )
 from accrual.traces.description import describe
-from accrual.traces.files import sha256_of
+from accrual.traces.files import printable as _printable
+from accrual.traces.files import replacing, sha256_of
 from accrual.traces.formats import FORMATS
 from accrual.traces.parquet import is_parquet
 from accrual.traces.record import configure_record, configure_send, run_record, run_send
@@ -67,6 +72,8 @@ _ROWS: Final = 16  # of a curve at the detector's own thresholds: a screenful fo
 _MOST_THRESHOLDS: Final = 100_000  # a slip in a range should not fill the memory
 _ERASE: Final = "\r\x1b[K"  # the line of a terminal
 _TRACE_FILES: Final = (".parquet", ".csv", ".csv.gz")
+_STUDIED: Final = (*_TRACE_FILES, ".log", ".log.gz")  # of a folder: what import_trace reads by its name
+_STUDY_FILES: Final = ("study.csv", "study.json")
 _OUT_HELP: Final = f"where to write: {', '.join(_TRACE_FILES)}, or - for CSV on standard output"
 _LONG: Final = 2_000_000  # synthetic heartbeats that take a second to make and to write
 
@@ -125,11 +132,6 @@ def _complain(problem: Exception | str) -> None:
     if isinstance(problem, OSError) and problem.strerror:
         text = f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
     print(f"{_ERASE if sys.stderr.isatty() else ''}accrual: {_printable(text)}", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Escape what is no character of a line: names of files may hold anything, and reach terminals and titles."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 # ---- what the commands take ----
@@ -284,6 +286,62 @@ def _configure_describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the descriptions as JSON")
 
 
+def _configure_study(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("traces", nargs="+", metavar="TRACE", help="a file, the name of a dataset, a folder of files, or a pattern (*)")
+    add(
+        "--detector",
+        type=_detector,
+        action="append",
+        dest="detectors",
+        metavar=_DETECTOR,
+        help=f"may be repeated (default: {' and '.join(_COMPARED)})",
+    )
+    add(
+        "--thresholds",
+        type=_thresholds,
+        action="append",
+        metavar="LIST",
+        help="such as 1,2,4 or 0.5:16:0.5, first:last:step; once for all detectors, or once for each, in their order "
+        "(default: each detector's own)",
+    )
+    add("--out", required=True, metavar="DIR", help="the study's folder: what is in it already is not done again")
+    add(
+        "--skip",
+        type=int,
+        metavar="N",
+        help="observe from arrival N on (default: from where the windows of all detectors are full)",
+    )
+    add("--transit", type=float, default=0.0, metavar="S", help="time under way, s, where traces do not tell it")
+    add("--threads", type=int, metavar="N", help="threads, or local processes (default: one for each processor)")
+    add("--scheduler", metavar="ADDRESS", help="work on a Dask cluster: tcp://..., or local for processes here")
+    add("--lenient", action="store_true", help="skip lines that do not belong")
+    add("--json", action="store_true", help="print the table and the hashes of its traces as JSON")
+    _list_detectors(parser)
+
+
+def _configure_report(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("traces", nargs="+", metavar="TRACE", help=_TRACE_HELP)
+    add("-o", "--out", required=True, type=_named((".html",)), metavar="OUT", help="where to write: .html")
+    add("--data", type=_named((".json",)), metavar="FILE", help="write the figures beside it as JSON: .json")
+    add(
+        "--detector",
+        type=_detector,
+        action="append",
+        dest="detectors",
+        metavar=_DETECTOR,
+        help=f"may be repeated (default: {' and '.join(_COMPARED)})",
+    )
+    add(
+        "--thresholds",
+        type=_thresholds,
+        metavar="LIST",
+        help="such as 1,2,4 or 0.5:16:0.5, first:last:step (default: each detector's own)",
+    )
+    _add_scoring(parser)
+
+
 def _configure_datasets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything known about them as JSON")
 
@@ -310,6 +368,10 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, default=1, metavar="N", help="threads to use (default: %(default)s)")
     _add_reading(parser)
     add("--json", action="store_true", help="print the results as JSON")
+    _list_detectors(parser)
+
+
+def _list_detectors(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter  # one line for each detector
     parser.epilog = "\n  ".join(["detectors:", *map(_synopsis, DETECTORS)])
 
@@ -805,6 +867,94 @@ def _run_describe(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_study(args: argparse.Namespace) -> int:
+    detectors, lists = args.detectors or list(_COMPARED), args.thresholds or [None]
+    if len(lists) not in (1, len(detectors)):
+        raise ValueError(f"--thresholds must be given once or for each of the {len(detectors)} detectors")
+    names = [name for given in args.traces for name in _files_of(given, args.out)]
+    shown = sys.stderr.isatty()
+
+    def tell(done: int, total: int) -> None:
+        if shown:
+            print(f"{_ERASE}{done:,} of {total:,} traces", end="", file=sys.stderr, flush=True)
+
+    try:
+        found = study(
+            names,
+            detectors,
+            dict(zip(detectors, lists * len(detectors), strict=False)),  # of one list, as many as there are detectors
+            client=args.scheduler,
+            threads=args.threads,
+            out=args.out,
+            skip=args.skip,
+            transit=args.transit,
+            lenient=args.lenient,
+            progress=tell,
+        )
+    finally:
+        if shown:
+            print(_ERASE, end="", file=sys.stderr, flush=True)
+    for name in _STUDY_FILES:
+        found.write(os.path.join(args.out, name))
+    if args.json:
+        print(json.dumps(found.to_dict(), allow_nan=False))
+    else:
+        already = f" ({found.found:,} of {len(found.scores):,} scores were there)" if found.found else ""
+        print(f"{args.out}: {found.summary}{already}; the table is in {' and '.join(_STUDY_FILES)}")
+    for failure in found.failures:
+        _complain(f"{failure.trace}: {failure.reason}")
+    return 1 if found.failures else 0
+
+
+def _files_of(name: str, out: str) -> list[str]:
+    """The traces in a folder, but for the study's own files, or that a pattern fits; any other name as it is."""
+    if os.path.isdir(name):
+        own = Path(out).resolve()
+        inside = sorted(
+            str(path)
+            for path in Path(name).rglob("*")
+            if path.name.endswith(_STUDIED)
+            and not path.name.startswith(".")
+            and path.is_file()
+            and own not in path.resolve().parents
+        )
+        if not inside:
+            raise FileNotFoundError(errno.ENOENT, f"no {', '.join(_STUDIED)} in this folder", name)
+        return inside
+    if glob.has_magic(name) and not os.path.lexists(name):
+        return sorted(glob.glob(name, recursive=True)) or [name]
+    return [name]
+
+
+def _run_report(args: argparse.Namespace) -> int:
+    subjects: list[Subject] = []
+    failures: list[Exception] = []
+    for name in _with_progress(args.traces):
+        try:
+            for recording in _read(name, args):
+                again = name != "-" and not Path(name).is_fifo()  # what can be read but once is known by its columns
+                sha256 = content_sha256(name if again else recording.trace)
+                subjects.append(Subject(recording.label, _printable(name), recording.session, sha256, recording.trace))
+        except (OSError, TraceError) as error:
+            failures.append(error)
+    made = make_report(subjects, args.detectors or _COMPARED, args.thresholds, args.skip, args.transit, args.threads)
+    failures += [TraceError(f"{label}: {reason}") for label, reason in made.failures]
+    if made.chapters:  # a report on nothing would replace one on something
+        made.write(args.out)
+        if args.data is not None:
+            with replacing(args.data) as stream:
+                stream.write(json.dumps(made.to_dict(), allow_nan=False).encode())
+        if args.json:
+            print(json.dumps(made.to_dict(), allow_nan=False))
+        else:
+            counts = {"trace": len(made.chapters), "detector": len(made.parameters["detectors"])}
+            told = ", ".join(f"{number:,} {thing}{'' if number == 1 else 's'}" for thing, number in counts.items())
+            print(f"{args.out}: {told}")
+    for failure in failures:
+        _complain(failure)
+    return 1 if failures else 0
+
+
 def _run_datasets(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([dataclasses.asdict(dataset) for dataset in datasets().values()]))
@@ -829,20 +979,6 @@ def _print_aligned(rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _cell(field: str, value: float | int) -> str:
-    """Four digits of a number, and of a share as many as it takes to tell it from 1."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    if math.isnan(value):
-        return "-"
-    if field == "query_accuracy":
-        lack = 1 - value
-        return "1" if lack <= 0 else f"{value:.{min(max(4, 1 - math.floor(math.log10(lack))), 12)}f}"
-    if value == 0 or abs(value) >= 10_000:
-        return f"{value:,.0f}"
-    return f"{value:#.4g}".removesuffix(".")
-
-
 _COMMANDS: Final = (
     ("record", "record heartbeats as they really arrive", configure_record, run_record),
     ("send", "send heartbeats to a recorder", configure_send, run_send),
@@ -852,6 +988,8 @@ _COMMANDS: Final = (
     ("outages", "list the gaps in traces", _configure_outages, _run_outages),
     ("curve", "compare detectors at many thresholds", _configure_curve, _run_curve),
     ("describe", "tell what is in a trace", _configure_describe, _run_describe),
+    ("study", "score detectors over many traces, on threads or on a cluster", _configure_study, _run_study),
+    ("report", "write what is to be told of detectors on traces", _configure_report, _run_report),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
     ("lessons", "copy the lessons to a folder and open them in JupyterLab", configure_lessons, run_lessons),
     ("doctor", "look for all that the package, the lessons and the labs need", configure_doctor, run_doctor),

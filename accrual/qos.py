@@ -268,7 +268,7 @@ def curve(
     array([1, 1, 0])
     """
     trace, detector = as_given(trace), as_detector(detector)
-    thresholds = checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+    thresholds = as_thresholds(detector.thresholds if thresholds is None else thresholds)
     if isinstance(trace, Trace):
         return Scoring(trace, detector, skip, transit, threads).curve(thresholds, quantiles)
     return _curve_of_pieces(trace, detector, thresholds, skip, transit, quantiles, threads)
@@ -304,7 +304,7 @@ def _nothing_to_score(heartbeats: int, accepted: int, first: int | None) -> Trac
     )
 
 
-def checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
+def as_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
     """One or more numbers in one dimension; no strings, bools or complex ones, which NumPy would make into numbers."""
     try:
         array = np.asarray(thresholds)
@@ -318,7 +318,8 @@ def checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _checked_skip(skip: int) -> int:
+def as_skip(skip: int) -> int:
+    """Check the number of an arrival."""
     if isinstance(skip, bool) or not isinstance(skip, int | np.integer) or skip < 0:
         raise ValueError(f"skip must be an arrival's number, 0 or more, got {skip!r}")
     return int(skip)
@@ -439,7 +440,7 @@ class Scoring:
         elif skip is None:
             self.first = self._first_known()
         else:
-            self.first = max(_checked_skip(skip) - self.chain.place, last)
+            self.first = max(as_skip(skip) - self.chain.place, last)
         # Interval i follows accepted heartbeat i. Scored are those that end at an arrival after `first`.
         if self.chain.accepted is None:
             self.low = self.first

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-__all__ = ["Chain", "Mistakes", "Replay", "levels", "replay"]
+__all__ = ["Chain", "Mistakes", "Replay", "full_from", "levels", "replay"]
 
 NEVER: int = engine.NEVER
 """The deadline that never comes: int64's maximum."""
@@ -163,6 +163,23 @@ class Chain:
         ends = np.append(self.starts, len(self.instants))[1:] - 1
         return list(zip(self.starts.tolist(), ends.tolist(), strict=True))
 
+    def full_from(self) -> int | None:
+        """The first heartbeat after which the window is full; None where it never is."""
+        last = np.arange(len(self.arrivals)) if self.state is None else self.state
+        begin = self.starts[np.searchsorted(self.starts, last, side="right") - 1]
+        full = np.flatnonzero(last - begin >= self.window)
+        return int(full[0]) if len(full) else None
+
+    def reach_back(self, heartbeat: int, intervals: int) -> int:
+        """From which heartbeat on a piece of the trace has so many learned intervals before that heartbeat.
+
+        It is one that counts, and brought an interval or began a stretch, so that the piece takes the next ones as the
+        whole does; at most the first.
+        """
+        if self.state is None:
+            return max(heartbeat - intervals, 0)
+        return int(np.searchsorted(self.state, self.state[heartbeat] - intervals))
+
     def run(self, work: Callable[[int, int, int], int], threads: int) -> None:
         """Call ``work(start, low, high)`` for pieces that make up the chain, on threads where that pays.
 
@@ -240,6 +257,29 @@ def as_threads(threads: int) -> int:
     if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= 1024:
         raise ValueError(f"threads must be a whole number from 1 to 1024, got {threads!r}")
     return int(threads)
+
+
+def full_from(trace: Trace, detectors: Sequence[Detector]) -> int:
+    """The first arrival after which the windows of all detectors are full: where to compare them from.
+
+    Raises
+    ------
+    TraceError
+        If the trace is too short for one of them.
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> full_from(ac.Trace(range(0, 1000, 10)), [ac.PhiNormal(window=20), ac.PhiStudent(window=30)])
+    30
+    """
+    latest = 0
+    for detector in detectors:
+        full = Chain(trace, detector.compiled).full_from()
+        if full is None:
+            raise TraceError(f"too short: {len(trace):,} heartbeats never fill the window of {detector}")
+        latest = max(latest, full)
+    return latest
 
 
 def levels(

@@ -14,7 +14,7 @@ FLOORS = [
     ["presets", "monitor", "aio", "traces"],
     ["replay"],
     ["qos"],
-    ["study"],
+    ["crew", "study"],
     ["isolation", "recovery"],
     ["show"],
     ["course"],
@@ -59,5 +59,17 @@ def test_import_is_light():
     """`import accrual` brings NumPy and nothing else that is not the standard library's."""
     program = "import sys, accrual; print(*{name.partition('.')[0] for name in sys.modules})"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    extras = {"scipy", "pyarrow", "pandas", "polars", "matplotlib", "ipywidgets", "anywidget", "IPython", "mpmath"}
+    extras = {
+        "scipy",
+        "pyarrow",
+        "pandas",
+        "polars",
+        "matplotlib",
+        "ipywidgets",
+        "anywidget",
+        "IPython",
+        "mpmath",
+        "dask",
+        "distributed",
+    }
     assert not extras & set(shown.stdout.split())

@@ -14,6 +14,7 @@ from strategies import DETECTORS, traces
 
 import accrual as ac
 from accrual import NEVER
+from accrual.replay import full_from
 
 ARRIVALS = np.cumsum([0, 10, 12, 11, 17, 9, 30])
 DETECTOR = ac.PhiNormal(window=3)
@@ -342,3 +343,38 @@ def test_threads_change_nothing(detector, numbered):
     np.testing.assert_array_equal(one.levels, three.levels)
     np.testing.assert_array_equal(one.deadlines(0.9), three.deadlines(0.9))
     assert ac.curve(trace, detector, [0.5, 0.9], threads=3).to_dict() == ac.curve(trace, detector, [0.5, 0.9]).to_dict()
+
+
+befallen = st.integers(5 * 10**7, 3 * 10**8) | st.sampled_from([-(10**9), 0, 3 * 10**9])
+of_intervals = ["phi-normal", "phi-logistic", "phi-exponential", "phi-student", "empirical"]
+
+
+@given(traces(befallen), st.sampled_from(of_intervals).flatmap(DETECTORS.get))
+def test_where_a_window_is_full(trace, detector):
+    """As the states tell: the first heartbeat after which as many intervals are known as ever will be."""
+    replayed = ac.replay(trace, detector)
+    state = np.arange(len(trace)) if replayed.chain.state is None else replayed.chain.state
+    known = replayed.samples[state]
+    known = np.where(known < 0, -1 - known, known)
+    full = np.flatnonzero(known == detector.window)
+    assert replayed.chain.full_from() == (full[0] if len(full) else None)
+    asked = [detector, ac.FixedTimeout(period=0.1)]
+    if len(full):
+        assert full_from(trace, asked) == full[0]
+    else:
+        with pytest.raises(ac.TraceError, match="too short"):
+            full_from(trace, asked)
+
+
+@given(
+    traces(befallen, min_size=2),
+    st.one_of(*DETECTORS.values()).filter(lambda detector: detector.memory is not None),
+    st.data(),
+)
+def test_a_piece_that_reaches_back_knows_what_the_whole_does(trace, detector, data):
+    replayed = ac.replay(trace, detector)
+    accepted = np.arange(len(trace)) if replayed.chain.accepted is None else replayed.chain.accepted
+    seam = int(data.draw(st.sampled_from(accepted.tolist())))
+    start = replayed.chain.reach_back(seam, detector.memory)
+    assert start <= seam
+    np.testing.assert_array_equal(ac.levels(trace[start:], detector)[seam - start + 1 :], replayed.levels[seam + 1 :])

@@ -7,9 +7,10 @@ to touch.
 
 from __future__ import annotations
 
+import io
 import os
 from itertools import cycle
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "curves_figure",
+    "curves_svg",
     "describe_curves",
     "draw_curves",
     "trace_figure",
@@ -292,15 +294,34 @@ def _check_format(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"path must end in {', '.join(FORMATS)}, is {os.fspath(path)!r}")
 
 
+def curves_svg(curves: Sequence[Curve], title: str) -> bytes:
+    """The SVG that `write_curves` writes, for what has it inside.
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> curve = ac.curve([0, 100, 200, 450, 500], ac.FixedTimeout(period=1e-7))
+    >>> curves_svg([curve], "five heartbeats")[:5]
+    b'<?xml'
+    """
+    stream = io.BytesIO()
+    _save(curves_figure(curves, title), stream, ".svg", title, describe_curves(curves))
+    return stream.getvalue()
+
+
 def _write(path: str | os.PathLike[str], figure: Figure, title: str, text: str) -> None:
     """Write a figure with its text alternative."""
+    with replacing(path) as stream:
+        _save(figure, stream, os.path.splitext(path)[1], title, text)
+
+
+def _save(figure: Figure, stream: BinaryIO, ending: str, title: str, text: str) -> None:
     from matplotlib import rc_context
 
-    ending = os.path.splitext(path)[1]
     titled, described, left_out = _TEXTS[ending]
     texts = {titled: title, described: text, left_out: None}
     # Text stays text, to be found and read aloud; names inside the file do not change from run to run.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "accrual"}), replacing(path) as stream:
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "accrual"}):
         figure.savefig(stream, format=ending[1:], metadata=texts)
 
 

@@ -93,6 +93,11 @@ def excerpt(line: bytes) -> str:
     return repr(line[:60].decode("utf-8", "backslashreplace").strip())
 
 
+def printable(text: str) -> str:
+    """Escape what is no character of a line: names of files may hold anything, and reach terminals and titles."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """Hash a file, as sha256sum does."""
     with open(path, "rb") as file:
