@@ -255,9 +255,9 @@ def curve(
     >>> ac.curve(arrivals, ac.FixedTimeout(period=0.1), thresholds=[1.5, 2, 3]).mistakes
     array([1, 1, 0])
     """
-    return _Scoring(as_trace(trace), as_detector(detector), thresholds, skip, transit, as_threads(threads)).curve(
-        quantiles
-    )
+    detector = as_detector(detector)
+    thresholds = _checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+    return Scoring(as_trace(trace), detector, skip, transit, threads).curve(thresholds, quantiles)
 
 
 def _checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
@@ -288,20 +288,21 @@ def _exact_sum(values: NDArray[Any]) -> int:
 _States = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]
 
 
-class _Scoring:
-    """One call of curve: what to score, the tallies, and what becomes of them."""
+class Scoring:
+    """A detector over a trace, ready to be scored at any thresholds: for those who ask again and again.
+
+    Attributes
+    ----------
+    low, high : int
+        Scored are the intervals after the accepted heartbeats low ... high - 1.
+    arrivals : int64 array [ns]
+        Those of the accepted heartbeats.
+    """
 
     def __init__(
-        self,
-        trace: Trace,
-        detector: Detector,
-        thresholds: ArrayLike | None,
-        skip: int | None,
-        transit: float,
-        threads: int,
+        self, trace: Trace, detector: Detector, skip: int | None = None, transit: float = 0.0, threads: int = 1
     ) -> None:
-        self.trace, self.detector, self.threads = trace, detector, threads
-        self.thresholds = _checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+        self.trace, self.detector, self.threads = trace, detector, as_threads(threads)
         self.transit = seconds("transit", transit)
         self.chain = Chain(trace, detector.compiled)
         whole = slice(None)
@@ -413,18 +414,18 @@ class _Scoring:
 
     # ---- what becomes of it ----
 
-    def curve(self, quantiles: bool) -> Curve:
+    def curve(self, thresholds: NDArray[np.float64], quantiles: bool = False) -> Curve:
         """The QoS at every threshold."""
         if self.replay is not None and self.detector.compiled.asks:
             points = []
-            for threshold in self.thresholds.tolist():
+            for threshold in thresholds.tolist():
                 self.held, self.z = self._moved(self.replay, threshold), np.zeros(1)
                 points += self._points(quantiles, [threshold])
-            return Curve(self.detector, self.thresholds, points)
-        z = [self.detector.compiled.inverse(threshold) for threshold in self.thresholds]
+            return Curve(self.detector, thresholds, points)
+        z = [self.detector.compiled.inverse(threshold) for threshold in thresholds]
         self.z, where = np.unique(z, return_inverse=True)
         points = self._points(quantiles, self.z.tolist())
-        return Curve(self.detector, self.thresholds, [points[k] for k in where])
+        return Curve(self.detector, thresholds, [points[k] for k in where])
 
     def _moved(self, replay: Replay, threshold: float) -> _States:
         """States whose location is the deadline, so that the threshold is 0: for laws whose z depends on n."""
@@ -461,10 +462,14 @@ class _Scoring:
         found = []
         for z in self.z:
             wait = np.maximum(least + z * step, 0) if math.isfinite(z) else np.full(len(least), max(z, 0.0))
+            times, n = wait + under_way * room, len(wait)
+            if not n:
+                found.append((math.nan, math.nan))
+                continue
+            ranks = np.array([math.ceil(0.99 * n) - 1, n - 1])
             with np.errstate(over="ignore"):  # to infinity, as the mean
-                times = np.sort(wait + under_way * room) / UNIT / room
-            n = len(times)
-            found.append((float(times[math.ceil(0.99 * n) - 1]), float(times[-1])) if n else (math.nan, math.nan))
+                p99, longest = (np.partition(times, ranks)[ranks] / UNIT / room).tolist()
+            found.append((p99, longest))
         return found
 
     def still_late(self, before: float) -> float:
@@ -598,7 +603,7 @@ class _Sums:
         return dataclasses.replace(later, whole=self.whole.then(later.whole), late=late, lead=lead)
 
 
-def _added_up(scoring: _Scoring, tallies: list[_Tally], asked: list[float]) -> list[_Sums]:
+def _added_up(scoring: Scoring, tallies: list[_Tally], asked: list[float]) -> list[_Sums]:
     """What makes the QoS at each z.
 
     A row of a tally counts at every threshold that it passed, so sums run from the top down.

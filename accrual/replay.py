@@ -420,23 +420,49 @@ class Replay:
         never = timeout > NEVER - 1 - np.maximum(last, 0)
         return np.where(never, NEVER, last + np.where(never, 0, timeout))
 
+    @cached_property
+    def _around(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Of the accepted heartbeats: state, lateness just before the next one and just after this one."""
+        chosen = slice(None) if self.chain.accepted is None else self.chain.accepted
+        arrivals = self.trace.arrivals[chosen]
+        state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[chosen]
+        before = self._lateness(state[:-1], np.maximum(np.diff(arrivals), 0))
+        return state, before, self._lateness(state, np.zeros_like(arrivals))
+
+    def _suspected(self, threshold: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """For accepted heartbeats: whether the next one finds a suspicion, and whether this one leaves it."""
+        state, before, after = self._around
+        z = self.reached(threshold)[state]
+        return before > z[:-1], after > z
+
+    def begins(self, threshold: float) -> NDArray[np.bool_]:
+        """For each accepted heartbeat but the last: whether a mistake begins before the next one comes."""
+        late, stays = self._suspected(threshold)
+        late[1:] &= ~(late[:-1] & stays[1:-1])  # suspected before a heartbeat inside the trace, and still after it
+        return late
+
+    def around(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The levels that decide about mistakes: of accepted heartbeats, just before the next and just after this one.
+
+        A mistake begins between heartbeats i and i + 1 at the thresholds that lie below before[i], and not below both
+        before[i - 1] and after[i]. NaN where unknown.
+        """
+        state, *lateness = self._around
+        levels = [z.copy() for z in lateness]
+        engine.levels_of_lateness(self.detector.compiled, self.samples, state[:-1], levels[0])
+        engine.levels_of_lateness(self.detector.compiled, self.samples, state, levels[1])
+        return levels[0], levels[1]
+
     def mistakes(self, threshold: float) -> Mistakes:
         """Every suspicion of the trace, from its first known level on, touching ones merged.
 
         As many as ``accrual.qos(..., skip=0)`` counts.
         """
         chosen = slice(None) if self.chain.accepted is None else self.chain.accepted
-        arrivals, deadlines = self.trace.arrivals[chosen], self.deadlines(threshold)[chosen]
-        state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[chosen]
-        before = self._lateness(state[:-1], np.maximum(np.diff(arrivals), 0))
-        after = self._lateness(state, np.zeros_like(arrivals))
-        z = self.reached(threshold)[state]
-        late, stays = before > z[:-1], after > z
-        goes_on = late[:-1] & stays[1:-1]  # suspected before a heartbeat inside the trace, and still after it
-        begins, ends = late.copy(), late.copy()
-        begins[1:] &= ~goes_on
-        ends[:-1] &= ~goes_on
-        until = arrivals[1:].copy()
+        late, stays = self._suspected(threshold)
+        begins, ends = self.begins(threshold), late.copy()
+        ends[:-1] &= ~(late[:-1] & stays[1:-1])
+        deadlines, until = self.deadlines(threshold)[chosen], self.trace.arrivals[chosen][1:].copy()
         if len(late) and late[-1] and stays[-1]:
             until[-1] = NEVER
         return Mistakes(deadlines[:-1][begins], until[ends])
