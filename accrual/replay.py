@@ -431,6 +431,13 @@ class Replay:
 
     def _suspected(self, threshold: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """For accepted heartbeats: whether the next one finds a suspicion, and whether this one leaves it."""
+        if self.detector.compiled.sample:  # its level has steps: it may be the threshold for a while, and suspicious
+            chosen = slice(None) if self.chain.accepted is None else self.chain.accepted
+            arrivals = self.trace.arrivals[chosen]
+            state = slice(None) if self.chain.state is None else self.chain.state[chosen]
+            known, wait = self.samples[state] >= 0, self.waits(threshold)[state]
+            late = np.maximum(np.diff(arrivals), 0) > wait[:-1] // engine.FIXED_UNITS
+            return late & known[:-1], (wait < 0) & known
         state, before, after = self._around
         z = self.reached(threshold)[state]
         return before > z[:-1], after > z
