@@ -24,7 +24,15 @@ from accrual.replay import NEVER, Mistakes, Replay, levels, replay
 from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
 
 if TYPE_CHECKING:
+    from accrual.comparison import Comparison, compare
     from accrual.traces.synthetic import synthesize
+
+# On demand, for each costs a part of a light import: the module that has it.
+_LATE = {
+    "Comparison": "accrual.comparison",
+    "compare": "accrual.comparison",
+    "synthesize": "accrual.traces.synthetic",
+}
 
 __all__ = [
     "DETECTORS",
@@ -33,6 +41,7 @@ __all__ = [
     "Bertier",
     "Change",
     "Chen",
+    "Comparison",
     "Curve",
     "Empirical",
     "ExpectedArrival",
@@ -51,6 +60,7 @@ __all__ = [
     "TraceError",
     "TwoWindow",
     "__version__",
+    "compare",
     "curve",
     "datasets",
     "import_trace",
@@ -67,6 +77,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "aio":  # on demand: asyncio is a third of a light import
         return importlib.import_module("accrual.aio")
-    if name == "synthesize":  # and its parts, each a dataclass, a tenth
-        return importlib.import_module("accrual.traces.synthetic").synthesize
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
     raise AttributeError(f"module 'accrual' has no attribute {name!r}")

@@ -13,7 +13,7 @@ FLOORS = [
     ["detectors"],
     ["presets", "monitor", "aio", "traces"],
     ["replay"],
-    ["qos"],
+    ["qos", "matching", "blocks", "tables", "comparison"],
     ["study"],
     ["isolation", "recovery"],
     ["show"],
