@@ -25,13 +25,21 @@ from accrual.traces import Trace, TraceError, datasets, import_trace, load, read
 
 if TYPE_CHECKING:
     from accrual.comparison import Comparison, compare
+    from accrual.configuring import ChenTuned, optimal_timeout, tune_chen
     from accrual.traces.synthetic import synthesize
+    from accrual.tuning import Tuned, tune, tune_cost
 
 # On demand, for each costs a part of a light import: the module that has it.
 _LATE = {
+    "ChenTuned": "accrual.configuring",
     "Comparison": "accrual.comparison",
+    "Tuned": "accrual.tuning",
     "compare": "accrual.comparison",
+    "optimal_timeout": "accrual.configuring",
     "synthesize": "accrual.traces.synthetic",
+    "tune": "accrual.tuning",
+    "tune_chen": "accrual.configuring",
+    "tune_cost": "accrual.tuning",
 }
 
 __all__ = [
@@ -41,6 +49,7 @@ __all__ = [
     "Bertier",
     "Change",
     "Chen",
+    "ChenTuned",
     "Comparison",
     "Curve",
     "Empirical",
@@ -58,6 +67,7 @@ __all__ = [
     "State",
     "Trace",
     "TraceError",
+    "Tuned",
     "TwoWindow",
     "__version__",
     "compare",
@@ -66,11 +76,15 @@ __all__ = [
     "import_trace",
     "levels",
     "load",
+    "optimal_timeout",
     "presets",
     "qos",
     "read_trace",
     "replay",
     "synthesize",
+    "tune",
+    "tune_chen",
+    "tune_cost",
 ]
 
 

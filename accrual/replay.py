@@ -448,18 +448,6 @@ class Replay:
         late[1:] &= ~(late[:-1] & stays[1:-1])  # suspected before a heartbeat inside the trace, and still after it
         return late
 
-    def around(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The levels that decide about mistakes: of accepted heartbeats, just before the next and just after this one.
-
-        A mistake begins between heartbeats i and i + 1 at the thresholds that lie below before[i], and not below both
-        before[i - 1] and after[i]. NaN where unknown.
-        """
-        state, *lateness = self._around
-        levels = [z.copy() for z in lateness]
-        engine.levels_of_lateness(self.detector.compiled, self.samples, state[:-1], levels[0])
-        engine.levels_of_lateness(self.detector.compiled, self.samples, state, levels[1])
-        return levels[0], levels[1]
-
     def mistakes(self, threshold: float) -> Mistakes:
         """Every suspicion of the trace, from its first known level on, touching ones merged.
 
