@@ -26,14 +26,17 @@ from accrual.traces import Trace, TraceError, datasets, import_trace, load, read
 if TYPE_CHECKING:
     from accrual.comparison import Comparison, compare
     from accrual.configuring import ChenTuned, optimal_timeout, tune_chen
+    from accrual.reliability import Calibration, calibration
     from accrual.traces.synthetic import synthesize
     from accrual.tuning import Tuned, tune, tune_cost
 
 # On demand, for each costs a part of a light import: the module that has it.
 _LATE = {
+    "Calibration": "accrual.reliability",
     "ChenTuned": "accrual.configuring",
     "Comparison": "accrual.comparison",
     "Tuned": "accrual.tuning",
+    "calibration": "accrual.reliability",
     "compare": "accrual.comparison",
     "optimal_timeout": "accrual.configuring",
     "synthesize": "accrual.traces.synthetic",
@@ -47,6 +50,7 @@ __all__ = [
     "NEVER",
     "Bank",
     "Bertier",
+    "Calibration",
     "Change",
     "Chen",
     "ChenTuned",
@@ -70,6 +74,7 @@ __all__ = [
     "Tuned",
     "TwoWindow",
     "__version__",
+    "calibration",
     "compare",
     "curve",
     "datasets",

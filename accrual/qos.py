@@ -261,11 +261,11 @@ def curve(
     array([1, 1, 0])
     """
     detector = as_detector(detector)
-    thresholds = _checked_thresholds(detector.thresholds if thresholds is None else thresholds)
+    thresholds = checked_thresholds(detector.thresholds if thresholds is None else thresholds)
     return Scoring(as_trace(trace), detector, skip, transit, threads).curve(thresholds, quantiles)
 
 
-def _checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
+def checked_thresholds(thresholds: ArrayLike) -> NDArray[np.float64]:
     """One or more numbers in one dimension; no strings, bools or complex ones, which NumPy would make into numbers."""
     try:
         array = np.asarray(thresholds)

@@ -359,6 +359,8 @@ class _Halves:
                 words = f"{seen}: {low:.4g} to {high:.4g} mistakes/s"
                 if math.isnan(high):
                     words = f"{seen}: too short for an interval"
+        if rate is not None and rate * learnt.observed < 3:
+            words += f"; learnt from {learnt.observed:.4g} s, where {3 / rate:.4g} s would show such a rate"
         taken = getattr(judged, AT[wanted.get("at", "mean")])
         if time is not None and taken > time * (1 + SLACK):
             words = f"not met: detection in {taken:.4g} s" + ("" if met else f"; {words}")

@@ -13,7 +13,7 @@ FLOORS = [
     ["detectors"],
     ["presets", "monitor", "aio", "traces"],
     ["replay"],
-    ["qos", "matching", "blocks", "tables", "comparison", "tuning", "configuring"],
+    ["qos", "matching", "blocks", "tables", "comparison", "tuning", "configuring", "reliability"],
     ["study"],
     ["isolation", "recovery"],
     ["show"],

@@ -90,6 +90,7 @@ def test_what_a_trace_is_too_short_to_tell():
     assert tuned.met is None  # 100 s without a mistake are no promise of one in 1000 s
     assert tuned.rate_high == 3.0 / tuned.judged.observed
     assert tuned.verdict.startswith("met as far as it goes")
+    assert tuned.verdict.endswith("; learnt from 100 s, where 3000 s would show such a rate")
 
 
 def test_a_share_that_no_threshold_keeps_to():
