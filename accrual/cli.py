@@ -366,7 +366,7 @@ def _rate(text: str) -> float:
     """Read ``1/h``, ``3/10min`` and ``0.001``, a second."""
     count, per, time = text.partition("/")
     try:
-        unit = 1.0 if not per else parts.parse_seconds(time if time[:1].isdigit() else f"1{time}")
+        unit = parts.parse_seconds(time if not time or time[0].isdigit() else f"1{time}") if per else 1.0
         return float(count) / unit
     except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(f"must be a rate such as 1/h or 0.001, got {text!r}") from None
