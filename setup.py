@@ -59,7 +59,12 @@ extension = Extension(
 )
 
 # Scripts that make what a package consists of; they live beside it and stay at home.
-MAKERS = {("accrual.core", "make_tables"), ("accrual.data", "make_manifest"), ("accrual.lessons", "build")}
+MAKERS = {
+    ("accrual.core", "make_tables"),
+    ("accrual.data", "make_manifest"),
+    ("accrual.data", "record_vm"),
+    ("accrual.lessons", "build"),
+}
 
 
 class BuildPackages(build_py):

@@ -21,7 +21,7 @@ from accrual.detectors import (
 from accrual.monitor import Bank, Change, ManualClock, Monitor, State
 from accrual.qos import Curve, QoS, curve, qos
 from accrual.replay import NEVER, Mistakes, Replay, levels, replay
-from accrual.traces import Trace, TraceError, datasets, import_trace, load, read_trace
+from accrual.traces import Outages, Trace, TraceError, datasets, import_trace, load, outages, read_trace
 
 if TYPE_CHECKING:
     from accrual.comparison import Comparison, compare
@@ -62,6 +62,7 @@ __all__ = [
     "ManualClock",
     "Mistakes",
     "Monitor",
+    "Outages",
     "PhiExponential",
     "PhiLogistic",
     "PhiNormal",
@@ -82,6 +83,7 @@ __all__ = [
     "levels",
     "load",
     "optimal_timeout",
+    "outages",
     "presets",
     "qos",
     "read_trace",

@@ -30,8 +30,11 @@ from accrual.reliability import calibration
 from accrual.replay import NEVER, replay
 from accrual.show import plots
 from accrual.tables import aligned
-from accrual.traces import Trace, TraceError, datasets, import_trace, load, parts
+from accrual.traces import Outages, Trace, TraceError, datasets, import_trace, load, outages, parts
+from accrual.traces.formats import FORMATS
 from accrual.traces.record import configure_record, configure_send, run_record, run_send
+from accrual.traces.selection import INSTANTS, ROLES
+from accrual.traces.selection import UNITS as TIME_UNITS
 from accrual.traces.synthetic import RECIPES, Specification, specify
 from accrual.tuning import tune, tune_cost
 
@@ -152,14 +155,37 @@ def _parser() -> argparse.ArgumentParser:
 
 def _configure_import(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("trace", metavar="IN", help="Parquet, CSV or a log of ping; - for standard input")
+    add("trace", metavar="IN", help="what was recorded, of any of the formats below; - for standard input")
     add(
         "out",
         metavar="OUT",
         type=_named(_TRACE_FILES, "-"),
         help=f"{_OUT_HELP}; of many sessions the n-th goes to OUT-n",
     )
-    add("--format", choices=("ping", "csv", "parquet"), help="of IN (default: judged by its content)")
+    add("--format", choices=FORMATS, help="of IN (default: judged by its content)")
+    add(
+        "--column",
+        type=_column,
+        action="append",
+        dest="columns",
+        metavar="ROLE=NAME",
+        help=f"of a table: which column is {', '.join(ROLES)}; a number, from 1, where there is no header; may be "
+        "repeated",
+    )
+    add(
+        "--unit",
+        type=_unit,
+        action="append",
+        dest="units",
+        metavar="[ROLE=]UNIT",
+        help=f"of a table's instants: {', '.join(TIME_UNITS)}",
+    )
+    add(
+        "--filter",
+        metavar="TERMS",
+        help="of a capture: which packets are heartbeats, such as 'udp and src host 192.0.2.1 and dst port 7007' "
+        "(default: those of accrual send)",
+    )
     _add_reading(parser)
     add("--force", action="store_true", help="overwrite files that exist")
     add("--json", action="store_true", help="print a summary as JSON")
@@ -221,18 +247,26 @@ def _configure_curve(parser: argparse.ArgumentParser) -> None:
     _add_scoring(parser)
 
 
+def _configure_outages(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("traces", nargs="+", metavar="TRACE", help=_TRACE_HELP)
+    add("--min", type=_duration, required=True, metavar="T", help="the shortest gap, such as 30s, 5min, 200ms")
+    _add_reading(parser)
+    add("--json", action="store_true", help="print the gaps as JSON")
+
+
 def _configure_compare(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("trace", metavar="TRACE", help=_TRACE_HELP)
     _add_detectors(parser, f"{', '.join(_AT_EQUAL_TIME)}; a fixed timeout and a multiple of the mean are always there")
     add(
         "--detection-time",
-        type=_durations,
+        type=_times,
         metavar="LIST",
         help="such as 150ms,0.5 (default: where the fixed timeout errs on 5, 1 and 0.1 %% of the heartbeats)",
     )
     add("--at", choices=AT, default="mean", help="which detection time is made equal (default: %(default)s)")
-    add("--block", type=_duration, metavar="S", help="length of the blocks that intervals come from")
+    add("--block", type=_time, metavar="S", help="length of the blocks that intervals come from")
     _add_plot(parser, "draw the mistake rates and their intervals")
     _add_seed(parser)
     _add_scoring(parser, skip="from where all windows are full")
@@ -243,10 +277,10 @@ def _configure_tune(parser: argparse.ArgumentParser) -> None:
     add("trace", metavar="TRACE", help=_TRACE_HELP)
     add("--detector", type=_detector, default="phi-normal", metavar=_DETECTOR, help="default: %(default)s")
     add("--mistake-rate", type=_rate, metavar="N/TIME", help="at most, such as 1/h or 0.001 (a second)")
-    add("--detection-time", type=_duration, metavar="S", help="wanted, such as 150ms")
+    add("--detection-time", type=_time, metavar="S", help="wanted, such as 150ms")
     add("--at", choices=AT, default="mean", help="which detection time is meant (default: %(default)s)")
-    add("--time-to-failure", type=_duration, metavar="S", help="of the peer, such as 30d: the threshold that loses the")
-    add("--failover", type=_duration, metavar="S", help="least time, if a mistake costs this, such as 10s")
+    add("--time-to-failure", type=_time, metavar="S", help="of the peer, such as 30d: the threshold that loses the")
+    add("--failover", type=_time, metavar="S", help="least time, if a mistake costs this, such as 10s")
     add("--share", type=float, default=0.5, metavar="X", help="of the trace to learn from (default: %(default)s)")
     _add_seed(parser)
     _add_scoring(parser, skip="from where the window is full")
@@ -265,13 +299,13 @@ def _configure_datasets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything known about them as JSON")
 
 
-_TRACE_HELP: Final = "Parquet, CSV, a log of ping, the name of a dataset, or - for standard input"
+_TRACE_HELP: Final = "a file of any format that accrual import takes, the name of a dataset, or - for standard input"
 _DETECTOR: Final = "NAME[:PARAMETER=VALUE,...]"
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--session", type=int, metavar="N", help="only the N-th session of a log of ping")
-    parser.add_argument("--lenient", action="store_true", help="skip lines that do not belong, and say how many")
+    parser.add_argument("--session", type=int, metavar="N", help="only the N-th session or peer of the file")
+    parser.add_argument("--lenient", action="store_true", help="skip what does not belong, and say how much")
 
 
 def _add_detectors(parser: argparse.ArgumentParser, default: str) -> None:
@@ -349,17 +383,45 @@ def _named(endings: tuple[str, ...], *others: str) -> Callable[[str], str]:
     return check
 
 
+def _column(text: str) -> tuple[str, str | int]:
+    """Read ``arrivals=ts`` and ``arrivals=1``."""
+    role, found, name = text.partition("=")
+    if role not in ROLES or not found or not name:
+        raise argparse.ArgumentTypeError(f"must be ROLE=NAME with a role of {', '.join(ROLES)}, is {text!r}")
+    return role, int(name) if name.isascii() and name.isdigit() and len(name) < 6 else name
+
+
+def _unit(text: str) -> dict[str, str]:
+    """Read ``ms`` and ``sent=ns``."""
+    role, found, unit = text.rpartition("=")
+    if unit not in TIME_UNITS or (found and role not in INSTANTS):
+        raise argparse.ArgumentTypeError(
+            f"must be {', '.join(TIME_UNITS)}, of all instants or after {', '.join(f'{role}=' for role in INSTANTS)}, "
+            f"is {text!r}"
+        )
+    return {role: unit} if found else dict.fromkeys(INSTANTS, unit)
+
+
 def _duration(text: str) -> float:
-    """Read ``150ms``."""
+    """Read ``30s``, ``5min``, ``200ms``."""
     try:
-        return parts.parse_seconds(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        seconds = parts.parse_seconds(text) if text[-1:].isalpha() else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not 1e-9 <= seconds < 2**62 / 1e9:
+        units = ", ".join(filter(None, parts.UNITS))
+        raise argparse.ArgumentTypeError(f"must be a number of {units}, from 1ns to 146 years, is {text!r}")
+    return seconds
 
 
-def _durations(text: str) -> list[float]:
+def _time(text: str) -> float:
+    """Read ``150ms``, and ``0.5`` as seconds."""
+    return _duration(f"{text}s" if text[-1:].isdigit() else text)
+
+
+def _times(text: str) -> list[float]:
     """Read ``150ms,0.5``."""
-    return [_duration(part) for part in text.split(",")]
+    return [_time(part) for part in text.split(",")]
 
 
 def _rate(text: str) -> float:
@@ -413,7 +475,7 @@ def _read(name: str, args: argparse.Namespace) -> list[_Recording]:
         traces = [load(name)]
     else:
         with _seekable(name) as path:
-            traces = import_trace(path, format=getattr(args, "format", None), lenient=args.lenient)
+            traces = import_trace(path, lenient=args.lenient, **_import_options(args))
     label = "standard input" if name == "-" else _printable(name)
     if args.lenient:
         # The counts come with the file, where it is of ours, and may be anything where it is not.
@@ -429,6 +491,17 @@ def _read(name: str, args: argparse.Namespace) -> list[_Recording]:
     if not 1 <= args.session <= len(recordings):
         raise ValueError(f"--session must be 1 to {len(recordings)} in {label}, is {args.session}")
     return [recordings[args.session - 1]]
+
+
+def _import_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `accrual import` was told about the file; nothing for other commands."""
+    if not hasattr(args, "columns"):
+        return {}
+    columns = dict(args.columns or ())
+    if len(columns) < len(args.columns or ()):
+        raise ValueError("--column: a role may have one column only")
+    units = {role: unit for one in args.units or () for role, unit in one.items()}
+    return {"format": args.format, "columns": columns or None, "unit": units or None, "filter": args.filter}
 
 
 @contextlib.contextmanager
@@ -471,6 +544,9 @@ def _run_import(args: argparse.Namespace) -> int:
     for recording in recordings:
         if not len(recording.trace):
             _complain(f"{recording.label}: no heartbeat, not written")
+    about = full[0].trace.about
+    if about.get("format") in ("csv", "jsonl") and "unit_from" in about:
+        _complain(f"{args.trace}: instants are in {about.get('unit')}, judged by {about['unit_from']}")
     summaries = [_summary(recording, out) for recording, out in zip(full, outs, strict=True)]
     # Where the trace itself takes standard output, there is no room for more.
     report = sys.stderr if args.out == "-" else sys.stdout
@@ -670,6 +746,39 @@ def _with_progress(names: list[str]) -> Iterator[str]:
             print(_ERASE, end="", file=sys.stderr, flush=True)
 
 
+def _run_outages(args: argparse.Namespace) -> int:
+    failures: list[Exception] = []
+    results = []
+    for name in args.traces:
+        try:
+            results += [(recording, outages(recording.trace, args.min)) for recording in _read(name, args)]
+        except (OSError, TraceError) as error:
+            failures.append(error)  # the other traces are none the worse for it
+    if args.json:
+        about = ({"trace": recording.name, "session": recording.session} for recording, _ in results)
+        print(json.dumps([one | found.to_dict() for one, (_, found) in zip(about, results, strict=True)]))
+    else:
+        for number, (recording, found) in enumerate(results):
+            print("\n" * bool(number), end="")
+            _print_outages(recording, found)
+    for failure in failures:
+        _complain(failure)
+    return 1 if failures else 0
+
+
+def _print_outages(recording: _Recording, found: Outages) -> None:
+    print(f"{recording.label}: {len(found):,} gaps, {found.duration.sum():,.3f} s in all, times from the first arrival")
+    if not len(found):
+        return
+    first = int(recording.trace.arrivals[0])
+    rows = [("start", "end", "duration", "lost"), ("s", "s", "s", "")]
+    lost = ["-"] * len(found) if found.lost is None else [f"{n:,}" for n in found.lost.tolist()]
+    for start, end, n, restarted in zip(found.start.tolist(), found.end.tolist(), lost, found.restarted, strict=True):
+        seconds = [f"{ns / 1e9:.6f}" for ns in (start - first, end - first, end - start)]
+        rows.append((seconds[0], seconds[1], seconds[2], "restart" if restarted else n))
+    print(aligned(rows))
+
+
 def _run_curve(args: argparse.Namespace) -> int:
     recording = _read_one(args)
     with _about(recording):
@@ -841,6 +950,7 @@ _COMMANDS: Final = (
     ("import", "turn what other programs recorded into traces", _configure_import, _run_import),
     ("synthesize", "make heartbeats of which everything is known", _configure_synthesize, _run_synthesize),
     ("replay", "tell a detector's quality of service at a threshold", _configure_replay, _run_replay),
+    ("outages", "list the gaps in traces", _configure_outages, _run_outages),
     ("curve", "tell the quality of service at many thresholds", _configure_curve, _run_curve),
     ("compare", "compare detectors at equal detection time", _configure_compare, _run_compare),
     ("tune", "find a threshold for a wanted quality of service", _configure_tune, _run_tune),

@@ -10,13 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import captures
 import numpy as np
 import pytest
 
 import accrual as ac
-from accrual.cli import main
+from accrual.cli import _duration, main
 from accrual.traces import Dataset, parts
 from accrual.traces.synthetic import RECIPES, Specification
+from accrual.traces.wire import Heartbeat, encode
 
 NS = 1_000_000_000
 
@@ -540,6 +542,111 @@ def test_long_synthesis_shows_where_it_is(monkeypatch, capsys):
     assert terminal.getvalue() == ""
 
 
+NODES = "1163438041250 20 1 21,21\n1163438041468 10 1 20,07\n1163438101250 20 2 21,21\n"
+TABLE = ("--column", "arrivals=1", "--column", "peer=2", "--column", "sequence=3")
+
+
+def test_import_of_a_table(results, accrual):
+    Path("nodes.txt").write_text(NODES)
+    first, second = results("import", "nodes.txt", "out.csv", *TABLE, "--unit", "ms")
+    assert (first["file"], first["heartbeats"], first["about"]["peer"]) == ("out-1.csv", 2, "20")
+    assert (second["file"], second["heartbeats"], second["about"]["peer"]) == ("out-2.csv", 1, "10")
+    assert ac.read_trace("out-1.csv").arrivals.tolist() == [1163438041250 * 10**6, 1163438101250 * 10**6]
+    status, _, err = accrual("import", "nodes.txt", "again.csv", *TABLE)
+    assert (status, err) == (0, "accrual: nodes.txt: instants are in ms, judged by the first value, as a Unix time\n")
+
+
+def test_units_of_columns(results):
+    Path("log.csv").write_text("got;made\n5;7000\n")
+    columns = ("--column", "arrivals=got", "--column", "sent=made")
+    results("import", "log.csv", "out.csv", *columns, "--unit", "s", "--unit", "sent=ms")
+    assert ac.read_trace("out.csv").sent.tolist() == [7 * NS]
+
+
+def test_import_of_a_capture(results, accrual):
+    beat = captures.ethernet(captures.udp(b"alive"))
+    Path("some.pcap").write_bytes(captures.pcap([(k * NS, beat) for k in range(9)]))
+    [summary] = results("import", "some.pcap", "out.csv", "--filter", "udp and dst port 7007")
+    assert (summary["heartbeats"], summary["about"]["peer"]) == (9, "udp 192.0.2.1:5000 > 192.0.2.2:7007")
+    status, _, err = accrual("import", "some.pcap", "out.csv", "--force")
+    assert (status, len(err.splitlines())) == (1, 1)
+    assert "choose by a filter" in err
+
+
+def test_every_format_is_told_by_its_content(results, trace):
+    files = {
+        "csv": b"arrival_ms\n1\n",
+        "jsonl": b'{"arrival_ms": 1}\n',
+        "atlas": b'[{"fw":5020,"prb_id":1,"msm_id":1,"dst_addr":"192.0.2.1","timestamp":1,"result":[{"rtt":1.5}]}]',
+        "ping": ping_log([1]).encode(),
+        "pcap": captures.pcapng([(0, captures.ethernet(captures.udp(encode(Heartbeat(1, 1, 1, 1)))))]),
+    }
+    for name, content in files.items():
+        Path("file").write_bytes(content)
+        [summary] = results("import", "file", "out.csv", "--force")
+        assert summary["about"]["format"] == name
+        assert results("import", "file", "out.csv", "--force", "--format", name) == [summary]
+
+
+# ---- outages ----
+
+
+def test_outages(results, accrual, trace, file):
+    gaps = ac.outages(trace, 0.3)
+    [result] = results("outages", file, "--min", "300ms")
+    assert result == {"trace": file, "session": 1, **gaps.to_dict()}
+    assert len(gaps) == 2
+    status, out, err = accrual("outages", file, "--min", "0.3s")
+    assert (status, err) == (0, "")
+    head, names, units, *rows = out.splitlines()
+    assert head == f"{file}: 2 gaps, {gaps.duration.sum():.3f} s in all, times from the first arrival"
+    assert (columns(names), columns(units)) == (["start", "end", "duration", "lost"], ["s", "s", "s"])
+    start, end, duration, lost = map(float, columns(rows[1]))
+    assert (start, end) == pytest.approx(
+        ((gaps.start[1] - trace.arrivals[0]) / NS, (gaps.end[1] - trace.arrivals[0]) / NS)
+    )
+    assert (duration, lost) == (pytest.approx(gaps.duration[1], abs=1e-6), 0)
+
+
+def test_outages_of_sessions_and_of_what_has_none(accrual, log):
+    status, out, _ = accrual("outages", log, "--min", "2.5s")
+    assert status == 0
+    first, second, third = out.split("\n\n")
+    assert first == f"{log} session 1: 0 gaps, 0.000 s in all, times from the first arrival"
+    assert columns(second.splitlines()[-1]) == ["9.000000", "12.000000", "3.000000", "2"]
+    assert "session 3: 0 gaps" in third
+    status, out, _ = accrual("outages", log, "--min", "1h", "--session", "2")
+    assert (status, len(out.splitlines())) == (0, 1)
+
+
+def test_outages_across_a_restart(accrual):
+    ac.Trace([0, 9 * NS], sequence=[5, 0], epoch=[1, 2]).write("twice.csv")
+    _, out, _ = accrual("outages", "twice.csv", "--min", "1s")
+    assert columns(out.splitlines()[-1])[-1] == "restart"
+
+
+def test_one_bad_trace_does_not_stop_the_outages_of_others(accrual, file):
+    status, out, err = accrual("outages", "missing", file, "--min", "200ms", "--json")
+    assert (status, len(json.loads(out)), len(err.splitlines())) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("5min", 300),
+        ("200ms", 0.2),
+        ("1.5h", 5400),
+        ("2d", 172_800),
+        ("1us", 1e-6),
+        ("1ns", 1e-9),
+        ("1e1s", 10),
+    ],
+)
+def test_durations(text, seconds):
+    assert _duration(text) == seconds
+
+
 # ---- standard input and output, datasets, names ----
 
 
@@ -751,9 +858,9 @@ def test_unwritable(accrual, file, out, force):
         ("curve beats.csv --plot -", "--plot"),
         ("compare", "TRACE"),
         ("compare ping.log", "3 sessions"),
-        ("compare beats.csv --detection-time 0", "detection_time"),
+        ("compare beats.csv --detection-time 0", "0s"),
         ("compare beats.csv --detection-time soon", "soon"),
-        ("compare beats.csv --detection-time 1,,2", "duration"),
+        ("compare beats.csv --detection-time 1,,2", "--detection-time"),
         ("compare beats.csv --detection-time nan", "nan"),
         ("compare beats.csv --at median", "median"),
         ("compare beats.csv --seed -1", "seed"),
@@ -767,7 +874,7 @@ def test_unwritable(accrual, file, out, force):
         ("tune beats.csv --mistake-rate nan", "mistake_rate"),
         ("tune beats.csv --failover 1s", "--time-to-failure"),
         ("tune beats.csv --failover 1s --time-to-failure 1h --mistake-rate 1", "--time-to-failure"),
-        ("tune beats.csv --failover 0s --time-to-failure 1h --detector fixed", "failover"),
+        ("tune beats.csv --failover 0s --time-to-failure 1h --detector fixed", "0s"),
         ("tune beats.csv --mistake-rate 1 --share 2", "share"),
         ("calibration beats.csv --detector fixed", "probability"),
         ("calibration beats.csv --thresholds nan", "nan"),
@@ -790,6 +897,25 @@ def test_unwritable(accrual, file, out, force):
         ("synthesize --recipe nonsense -o out.csv", "nonsense"),
         ("synthesize --recipe bursty --specification s.json -o out.csv", "--specification"),
         ("synthesize -o out.txt", "out.txt"),
+        ("import beats.csv out.csv --column ts", "ROLE=NAME"),
+        ("import beats.csv out.csv --column time=ts", "time=ts"),
+        ("import beats.csv out.csv --column arrivals=", "arrivals="),
+        ("import beats.csv out.csv --column sequence=n", "arrivals"),
+        ("import beats.csv out.csv --column arrivals=a --column arrivals=b", "--column"),
+        ("import beats.csv out.csv --column arrivals=1 --column sequence=n", "numbers"),
+        ("import beats.csv out.csv --unit min", "min"),
+        ("import beats.csv out.csv --unit sequence=s", "sequence=s"),
+        ("import beats.csv out.csv --filter http", "http"),
+        ("import beats.csv out.csv --filter udp", "captures"),
+        ("import ping.log out.csv --unit s", "tables"),
+        ("outages beats.csv", "--min"),
+        ("outages beats.csv --min 30", "30"),
+        ("outages beats.csv --min 0s", "0s"),
+        ("outages beats.csv --min -1s", "--min"),
+        ("outages beats.csv --min nans", "nans"),
+        ("outages beats.csv --min 1e999s", "1e999s"),
+        ("outages beats.csv --min 1e999999999s", "1e999999999s"),
+        ("outages beats.csv --min s", "'s'"),
     ],
 )
 def test_bad_usage(accrual, file, log, arguments, word):
@@ -856,6 +982,7 @@ def test_help(accrual):
         "import",
         "synthesize",
         "replay",
+        "outages",
         "curve",
         "compare",
         "tune",

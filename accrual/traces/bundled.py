@@ -28,8 +28,8 @@ class Dataset:
 
     Attributes
     ----------
-    name, title : str
-        What `load` calls it; what people call it.
+    name, title, description : str
+        What `load` calls it; what people call it; what there is to see, with figures.
     heartbeats : int
         How many arrived; of a synthetic trace how many are sent.
     duration : float
@@ -47,7 +47,7 @@ class Dataset:
     date, kernel, cpu : str
         When, and on which machine.
     disturbance : str
-        What disturbed it.
+        What disturbed it, as `accrual record --disturb` takes it, and how busy the machine was besides.
     clock, timestamps : str
         The receiver's clock, and who read it.
     licence : str
@@ -78,6 +78,7 @@ class Dataset:
     clock: str
     timestamps: str
     licence: str
+    description: str = ""
     specification: dict[str, Any] | None = None
 
 

@@ -30,6 +30,11 @@ def recognise(head: bytes) -> bool:
     return head.startswith(_COMMENT) or re.match(header, head) is not None
 
 
+def is_own(head: bytes) -> bool:
+    """Tell a CSV trace from another table whose columns have names like ours."""
+    return head.startswith(_COMMENT) or re.match(rb"(?:#[^\n]*\n)*[\w,]*\barrival_ns\b", head) is not None
+
+
 def write(trace: Trace, path: str | os.PathLike[str]) -> None:
     """Write a trace as CSV, gzip where the name says so; see `Trace.write`."""
     columns = columns_of(trace)
@@ -118,8 +123,5 @@ def read(path: str | os.PathLike[str], lenient: bool = False) -> Trace:
                     lines.reject(f"the last line is cut: {excerpt(row)}", number)
     table = np.concatenate(pieces).reshape(-1, len(names))
     trace = trace_from({name: table[:, i] for i, name in enumerate(names)}, metadata, path)
-    if lenient:
-        trace.about["skipped"] = lines.skipped
-    if lines.truncated:
-        trace.about["truncated"] = True
+    trace.about.update(lines.about())
     return trace

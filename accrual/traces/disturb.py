@@ -1,92 +1,32 @@
-"""What disturbs a recorded sender, and how the recorder's helper processes live and end.
+"""What disturbs a recorded sender.
 
 A disturbance is a small frozen object: its parameters, and `during`, which disturbs a running sender for as long as a
-``with`` block lasts and then reports what it did. To add one, write the class and enter it in `DISTURBANCES`: the
-recorder, the command line and the metadata of the trace know it from there.
-
-Only the standard library is used, and nothing of this package: the recorder runs this very file as the disturber.
+``with`` block lasts and then reports what it did. To add one, write the class, its program in `accrual.traces.helper`
+if it needs one, and enter it in `DISTURBANCES`: the recorder, the command line and the metadata of the trace know it
+from there.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import random
-import select
-import signal
-import subprocess
-import sys
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple
 
-Report: TypeAlias = dict[str, Any]
-"""What a disturbance says of itself when it is over: names and JSON values."""
+from accrual.traces import cgroups, helper
+from accrual.traces.child import Child, Report, helping
+from accrual.traces.namespaces import Link, Loopback
 
 
-class Child:
-    """A helper process that does not outlive the recorder, whatever happens to either.
+class Scene(NamedTuple):
+    """What a disturbance works on: the sender's process id, a seed, and the network between sender and receiver."""
 
-    It runs one file by its path with the standard library only, so that it starts in some 40 ms. Its standard input is
-    a pipe that nobody writes to: it ends when the pipe does, and the pipe ends with the recorder, killed or not. What
-    it prints is its report. It has a process group of its own: Ctrl-C in a terminal goes to a whole group, and the
-    recorder ends its children itself, in order.
-
-    Parameters
-    ----------
-    script : str
-        Path of the file to run.
-    *arguments : object
-        Its arguments, handed over as strings.
-
-    Attributes
-    ----------
-    pid : int
-        Its process id, nobody else's inside the ``with`` block.
-    report : str
-        What it printed; complete after the ``with`` block, empty if it was killed.
-    """
-
-    PATIENCE: ClassVar[float] = 10.0
-    """How long it may take to end by itself [s]; it is killed then. Milliseconds are the rule."""
-
-    def __init__(self, script: str, *arguments: object) -> None:
-        """Start it."""
-        self._process = subprocess.Popen(  # noqa: S603  # this interpreter, a file of this package
-            # Isolated and without site: neither the modules beside the script nor a sitecustomize get in its way.
-            [sys.executable, "-IS", script, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        )
-        self.pid = self._process.pid
-        self.report = ""
-
-    def ended(self) -> bool:
-        """Tell whether it has ended by itself: only then does its output say something, or end.
-
-        It is not waited for, so its process id stays its own and a signal to it hits nobody else.
-        """
-        assert self._process.stdout is not None  # for it is a pipe
-        return bool(select.select([self._process.stdout], (), (), 0)[0])
-
-    def __enter__(self) -> Self:
-        """Enter a with statement that ends the process."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """End the process, by force if it must be, and take its report."""
-        self._process.send_signal(signal.SIGCONT)  # a stopped process would not see its input end
-        try:
-            self.report, _ = self._process.communicate(timeout=self.PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+    sender: int
+    seed: int
+    network: Loopback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +37,18 @@ class Disturbance(ABC):
     """On the command line and in the metadata."""
 
     @abstractmethod
-    def during(self, sender: int, seed: int) -> AbstractContextManager[Report]:
-        """Disturb the sender with this process id for a ``with`` block; its end fills the report."""
+    def during(self, scene: Scene) -> AbstractContextManager[Report]:
+        """Disturb the sender for a ``with`` block; its end fills the report.
+
+        Raises
+        ------
+        UnavailableError
+            This machine or this user lacks what that needs.
+        """
+
+    def sender_arguments(self, seed: int) -> tuple[object, ...]:
+        """What the sender itself is told when it starts, see `accrual.traces.wire`; nothing but for `Collection`."""
+        return ()
 
     def __str__(self) -> str:
         """Spell it as `parse` reads it, with every option."""
@@ -131,11 +81,11 @@ class Contention(Disturbance):
             raise ValueError(f"contention: processes must be from 1 to 1024, is {self.processes}")
 
     @contextmanager
-    def during(self, sender: int, seed: int) -> Iterator[Report]:
+    def during(self, scene: Scene) -> Iterator[Report]:
         """Compute beside the sender; nothing is left to chance and there is nothing to report."""
         with ExitStack() as children:
             for _ in range(self.processes):
-                children.enter_context(Child(__file__, self.name))
+                children.enter_context(Child(helper.__file__, "compute"))
             yield {}
 
 
@@ -174,23 +124,193 @@ class Pause(Disturbance):
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        for name in ("every", "median"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"pause: {name} must be positive and finite, is {getattr(self, name)} s")
+        _check_duration(self, "every", "median")
         if not 0 <= self.sigma <= 4:
             raise ValueError(f"pause: sigma must be in [0, 4], is {self.sigma}")
 
     @contextmanager
-    def during(self, sender: int, seed: int) -> Iterator[Report]:
-        """Pause the sender; the report has the number of ``pauses`` and the time ``paused`` in all [s]."""
-        report: Report = {}
-        with Child(__file__, self.name, sender, self.every, self.median, self.sigma, seed) as child:
+    def during(self, scene: Scene) -> Iterator[Report]:
+        """Pause the sender; the report has the ``pauses``, the time ``paused`` in all [s], and when (``pauses_at``)."""
+        with helping("pause", scene.sender, self.every, self.median, self.sigma, scene.seed) as report:
             yield report
-        if child.report:
-            report |= json.loads(child.report)
 
 
-DISTURBANCES: Final[dict[str, type[Disturbance]]] = {kind.name: kind for kind in (Contention, Pause)}
+@dataclass(frozen=True, kw_only=True)
+class Collection(Disturbance):
+    """Let the sender itself collect garbage: a full collection of a large heap, during which nothing else in it runs.
+
+    These are stalls as services with a stop-the-world collector know them, and real ones: Python's own. Three million
+    objects take 0.14 s to go through; more take longer in proportion.
+
+    Parameters
+    ----------
+    objects : int
+        Objects that are alive, each of which every collection looks at. Each takes some 100 bytes.
+    every : float
+        Mean time from the end of a collection to the start of the next, s; exponential.
+
+    Raises
+    ------
+    ValueError
+        If `objects` is not from 1 to 100 million, or `every` not positive and finite.
+    """
+
+    name = "gc"
+
+    objects: int = 3_000_000
+    every: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if not 1 <= self.objects <= 100_000_000:
+            raise ValueError(f"gc: objects must be from 1 to 100,000,000, is {self.objects}")
+        _check_duration(self, "every")
+
+    def sender_arguments(self, seed: int) -> tuple[object, ...]:
+        """Tell the sender its heap and its habits; its own report has the ``collections``."""
+        return self.objects, self.every, seed
+
+    @contextmanager
+    def during(self, scene: Scene) -> Iterator[Report]:
+        """Do nothing more: the sender collects by itself."""
+        yield {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuQuota(Disturbance):
+    """Put the sender into a control group with a limit of processor time, beside processes that use it up.
+
+    So does a container with a CPU limit: once the group has had its share of a period, all of it stands still until the
+    next, the thread that sends heartbeats too. Linux, root or a group that was delegated to this user.
+
+    Parameters
+    ----------
+    share : float
+        Processor time that the group may use, in processors.
+    period : float
+        Time over which that is counted, s; the kernel's own choice, and Kubernetes', is 0.1.
+    processes : int
+        Processes in the group that compute without end.
+
+    Raises
+    ------
+    ValueError
+        If `period` is not from 0.001 to 1 s, `share` is not below `processes` or less than a millisecond a period, or
+        `processes` not from 1 to 1024.
+    """
+
+    name = "cpu-quota"
+
+    share: float = 0.5
+    period: float = 0.1
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the bounds, which are the kernel's."""
+        if not 0.001 <= self.period <= 1:
+            raise ValueError(f"cpu-quota: period must be from 0.001 to 1 s, is {self.period} s")
+        if not 1 <= self.processes <= 1024:
+            raise ValueError(f"cpu-quota: processes must be from 1 to 1024, is {self.processes}")
+        if not 0.001 / self.period <= self.share < self.processes:
+            raise ValueError(
+                f"cpu-quota: share must be at least 1 ms a period, here {0.001 / self.period:g}, and below processes, "
+                f"here {self.processes}, is {self.share}"
+            )
+
+    @contextmanager
+    def during(self, scene: Scene) -> Iterator[Report]:
+        """Limit the sender; the report has the ``throttles`` and the time ``throttled`` in all [s]."""
+        parent = cgroups.find()
+        with ExitStack() as stack:
+            busy = [stack.enter_context(Child(helper.__file__, "compute")) for _ in range(self.processes)]
+            members = [scene.sender, *(one.pid for one in busy)]
+            group = cgroups.new(parent)
+            stack.callback(cgroups.sweep, parent.directory, only=group)  # if the helper could not
+            # Before there is a group, so that there is none without a helper, whenever this process is killed.
+            report = stack.enter_context(helping("quota", group, parent.directory))
+            cgroups.limit(group, parent.version, self.share, self.period, members)
+            yield report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path(Disturbance):
+    """Let the heartbeats take a network path with delay, jitter, loss and partitions. Linux, root.
+
+    Sender and receiver get a network namespace each, and a process between them carries the packets. That needs no
+    netem, and is as punctual as the scheduler: within a fraction of a millisecond on an idle machine. A path never
+    reorders. It is closed until its process runs: the first heartbeats may be lost.
+
+    Parameters
+    ----------
+    delay : float
+        Time under way at least, s.
+    jitter : float
+        Mean, and standard deviation, of the time in a queue on top, s: exponential.
+    correlation : float
+        Of the delays of one heartbeat and the next (of the normal numbers behind them), in [0, 1).
+    loss : float
+        Share of heartbeats lost, in [0, 0.5].
+    burst : float
+        Mean number of heartbeats lost one after the other (Gilbert's model), at least 1, which means never two.
+    partition_every : float
+        Mean time from the end of a partition to the start of the next, s, exponential; 0 for none.
+    partition : float
+        Mean length of a partition, in which all is lost, s, exponential.
+
+    Raises
+    ------
+    ValueError
+        If one is out of bounds.
+
+    Examples
+    --------
+    >>> str(Path(delay=0.02, loss=0.05, burst=3))
+    'path:delay=0.02,jitter=0.0,correlation=0.0,loss=0.05,burst=3,partition_every=0.0,partition=5.0'
+    """
+
+    name = "path"
+
+    delay: float = 0.05
+    jitter: float = 0.0
+    correlation: float = 0.0
+    loss: float = 0.0
+    burst: float = 1.0
+    partition_every: float = 0.0
+    partition: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        for name in ("delay", "jitter", "partition_every"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"path: {name} must be at least 0 and finite, is {getattr(self, name)} s")
+        _check_duration(self, "partition")
+        if not 0 <= self.correlation < 1:
+            raise ValueError(f"path: correlation must be in [0, 1), is {self.correlation}")
+        if not 0 <= self.loss <= 0.5:
+            raise ValueError(f"path: loss must be in [0, 0.5], is {self.loss}")
+        if not 1 <= self.burst < math.inf:
+            raise ValueError(f"path: burst must be at least 1 and finite, is {self.burst}")
+
+    @contextmanager
+    def during(self, scene: Scene) -> Iterator[Report]:
+        """Carry; the report has the packets ``forwarded`` and ``dropped``, and the ``partitions`` with their times."""
+        assert isinstance(scene.network, Link)  # as the recorder saw to
+        files = scene.network.sender, scene.network.receiver
+        with helping("forward", *files, *asdict(self).values(), scene.seed, files=files) as report:
+            yield report
+
+
+def _check_duration(disturbance: Disturbance, *names: str) -> None:
+    for name in names:
+        if not 0 < getattr(disturbance, name) < math.inf:
+            raise ValueError(
+                f"{disturbance.name}: {name} must be positive and finite, is {getattr(disturbance, name)} s"
+            )
+
+
+DISTURBANCES: Final[dict[str, type[Disturbance]]] = {
+    kind.name: kind for kind in (Contention, Pause, Collection, CpuQuota, Path)
+}
 """Every disturbance by its name."""
 
 
@@ -222,33 +342,3 @@ def parse(text: str) -> Disturbance:
         except ValueError:
             raise ValueError(f"{name}: {key} must be of type {kinds[key].__name__}, is {value!r}") from None
     return DISTURBANCES[name](**values)
-
-
-def _recorder_ends(seconds: float) -> bool:
-    """Wait that long; at once True when the recorder has closed our standard input or is gone."""
-    return bool(select.select([sys.stdin], (), (), seconds)[0])
-
-
-def _compute() -> None:
-    while not _recorder_ends(0.0):
-        for _ in range(100_000):  # a few milliseconds
-            pass
-
-
-def _pause(sender: str, every: str, median: str, sigma: str, seed: str) -> None:
-    chance = random.Random(int(seed))  # noqa: S311  # repeatable, not secret
-    pauses = paused = 0
-    while not _recorder_ends(chance.expovariate(1 / float(every))):
-        start = time.monotonic_ns()
-        os.kill(int(sender), signal.SIGSTOP)
-        _recorder_ends(chance.lognormvariate(math.log(float(median)), float(sigma)))
-        os.kill(int(sender), signal.SIGCONT)  # also when the recorder is gone: only a running sender notices
-        pauses += 1
-        paused += time.monotonic_ns() - start
-    print(json.dumps({"pauses": pauses, "paused": paused / 1e9}))
-
-
-_PROGRAMS: Final[dict[str, Callable[..., None]]] = {Contention.name: _compute, Pause.name: _pause}
-
-if __name__ == "__main__":
-    _PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -20,9 +20,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
-import numpy as np
-
-from accrual.traces.files import Lines, excerpt
+from accrual.traces.files import MOST_PEERS, Lines, excerpt
+from accrual.traces.gather import median_interval
 from accrual.traces.trace import INSTANT_LIMIT, Trace, TraceError
 
 _EXPECTED: Final = "expected lines of ping, such as '64 bytes from 192.0.2.1: icmp_seq=1 ttl=64 time=0.045 ms'; got"
@@ -87,6 +86,7 @@ class _Session:
         self.started: bytes | None = None
         self.timeouts = 0
         self._stamped: bool | None = None  # by -D; unknown before the first reply
+        self._host = b""
         self._newest: int | None = None
         self._arrivals, self._sequence, self._sent = (array("q") for _ in range(3))
 
@@ -99,11 +99,14 @@ class _Session:
     def take(self, reply: re.Match[bytes]) -> str | None:
         """Append a heartbeat, or say why not."""
         self.begun = True
-        seconds, fraction, host, number, minus, ms, ms_fraction, _ = reply.groups()
+        seconds, fraction, host, number, minus, ms, ms_fraction, marks = reply.groups()
         self.target = self.target or host
         stamped = seconds is not None
         if self._stamped not in (stamped, None):
             return f"{'with' if stamped else 'without'} the time in front, unlike the replies before"
+        self._host = self._host or host
+        if host != self._host and not marks:  # a ping of many marks what is not the first answer
+            return f"from {host.decode('utf-8', 'backslashreplace')} in a session of another host: two logs in one"
         if not stamped and ms is None:
             return "neither time= nor the time in front"
         sequence = self._unwrap(int(number))
@@ -140,17 +143,10 @@ class _Session:
             return Trace([], [], **about)
         if self._stamped:
             about |= {"clock": "unix", "period_from": "the median interval"}
-            return Trace(self._arrivals, self._sequence, period=self._median_interval(), **about)
+            interval = median_interval(self._arrivals, self._sequence) or 0.0
+            return Trace(self._arrivals, self._sequence, period=round(interval, 3) or None, **about)  # -i takes ms
         about |= {"clock": "synthetic", "period_from": "ping's default"}
         return Trace(self._arrivals, self._sequence, self._sent, period=_PERIOD / 1e9, **about)
-
-    def _median_interval(self) -> float | None:
-        """Interval [s] to the millisecond, which is what ping's -i takes."""
-        steps = np.diff(self._sequence)
-        if not (steps > 0).any():
-            return None
-        intervals = np.diff(self._arrivals)[steps > 0] / steps[steps > 0]
-        return max(0.0, round(float(np.median(intervals)) / 1e6) / 1e3) or None
 
 
 def recognise(head: bytes) -> bool:
@@ -222,6 +218,12 @@ def read(path: str | os.PathLike[str], lenient: bool = False) -> list[Trace]:
 def _sessions(lines: Lines) -> list[_Session]:
     sessions: list[_Session] = []
     banner = b""  # the one that we are in: its text is free
+
+    def begin(target: bytes, begun: bool = True) -> None:
+        if len(sessions) == MOST_PEERS:
+            raise TraceError(f"more than {MOST_PEERS:,} sessions", lines.path, lines.number)
+        sessions.append(_Session(target, lines.skipped if sessions else 0, begun))
+
     for line in lines:
         whole = line.endswith(b"\n")
         reply = _reply(line)
@@ -230,7 +232,7 @@ def _sessions(lines: Lines) -> list[_Session]:
             if b"CHECKSUM" in reply[8]:
                 continue
             if not sessions:
-                sessions.append(_Session(b"", 0))
+                begin(b"")
             if problem := sessions[-1].take(reply):
                 lines.reject(f"a reply {problem}: {excerpt(line)}")
             continue
@@ -238,17 +240,17 @@ def _sessions(lines: Lines) -> list[_Session]:
         if match := _loss(body):
             banner = b""
             if not sessions:
-                sessions.append(_Session(b"", 0))
+                begin(b"")
             sessions[-1].lose(int(match[1]))
         elif match := _header(body):
             banner = b""
             if not sessions or sessions[-1].begun:
-                sessions.append(_Session(match[1] or match[2], lines.skipped))
+                begin(match[1] or match[2])
             sessions[-1].begun = True
         elif match := _banner(body):
             banner = match[1]
             if banner == b"STARTED":
-                sessions.append(_Session(match[2], lines.skipped, begun=False))
+                begin(match[2], begun=False)
         elif _ruler(body):
             banner = b""
         elif _other(body):

@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from accrual.core import engine
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 
@@ -49,7 +53,8 @@ class TraceError(ValueError):
         self.file = None if file is None else os.fspath(file)
         self.line = line
         place = "" if file is None else f"{self.file}: " if line is None else f"{self.file}:{line}: "
-        super().__init__(place + message)
+        # In one line, whatever names a file has for its columns and a library for its troubles.
+        super().__init__(" ".join((place + message).splitlines()))
 
 
 def _as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
@@ -313,6 +318,79 @@ class Trace:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy through the constructor: an array alone would come back writable."""
         return partial(Trace, period=self.period, **self.about), tuple(self._columns().values())
+
+    @classmethod
+    def from_arrow(
+        cls,
+        data: Any,
+        columns: Mapping[str, str] | None = None,
+        unit: str | Mapping[str, str] | None = None,
+        period: float | None = None,
+        **about: Any,
+    ) -> Trace:
+        """Take a trace from a table of pyarrow, pandas, polars, DuckDB or any other that speaks Arrow.
+
+        Parameters
+        ----------
+        data : object with ``__arrow_c_stream__`` or ``__arrow_c_array__``
+            Its columns of timestamps, integers or floats are taken, batch by batch; the others are not looked at.
+        columns : mapping of str to str, optional
+            ``arrivals`` and any of ``sequence``, ``sent``, ``sent_remote``, ``epoch`` -> the column's name. By default
+            these names themselves, instants with their unit behind them: ``arrival_ns``, ``sent_ms``, ...
+        unit : {"s", "ms", "us", "ns"} or mapping of str to str, optional
+            Of all instants that are numbers, or of each by the names above. By default what the column's name ends in,
+            or the one in which the first value is a Unix time of 2001 to 2033.
+        period : float, optional
+            Nominal sending interval [s].
+        **about
+            What is known of the recording.
+
+        Returns
+        -------
+        Trace
+            With what `to_arrow` noted down, if that made the table. Floats are rounded to the nearest ns.
+
+        Raises
+        ------
+        ValueError
+            No such column, an empty value, one that is no number, a unit that nobody tells.
+        TypeError
+            Not a table that speaks Arrow.
+        ImportError
+            pyarrow is missing.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> table = pa.table({"received": [1767225600.5, 1767225601.5], "number": [7, 8]})
+        >>> Trace.from_arrow(table, {"arrivals": "received", "sequence": "number"}, unit="s").arrivals
+        array([1767225600500000000, 1767225601500000000])
+        """
+        from accrual.traces import arrow  # here and below, for it is built on Trace
+        from accrual.traces.selection import Selection
+
+        return arrow.from_stream(data, Selection(columns, unit), period, about)
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The columns as a `pyarrow.Table`, named as in files, and what else is known among the schema's metadata.
+
+        Raises
+        ------
+        ImportError
+            pyarrow is missing.
+
+        Examples
+        --------
+        >>> Trace([0, 10], sequence=[1, 2]).to_arrow().column_names
+        ['arrival_ns', 'sequence']
+        """
+        from accrual.traces import arrow
+
+        return arrow.to_table(self)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Offer the columns to anything that takes Arrow: ``polars.DataFrame(trace)``, ``pyarrow.table(trace)``."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
         """Say how many, how long, how often, and what else is known."""

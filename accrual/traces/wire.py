@@ -6,15 +6,21 @@ that first imported NumPy would spend longer on starting than on ten heartbeats.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import os
+import random
 import secrets
 import select
+import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
@@ -25,6 +31,8 @@ _VERSION: Final = 1
 SIZE: Final = _LAYOUT.size
 """Length of a heartbeat [bytes]; a datagram of any other length is none."""
 
+_TIMES: Final = 400  # as in accrual.traces.helper, which a process that runs this file by its path cannot import
+
 LONGEST_PERIOD: Final = 86_400.0
 """Longest period that a sender accepts [s]; a day between heartbeats is no failure detection any more."""
 
@@ -34,8 +42,16 @@ _BOUNDS: Final = {"epoch": (0, 2**63), "sequence": (0, 2**63), "sent": (0, 2**62
 
 # Linux's number (asm-generic/socket.h), for Pythons whose socket module does not name it.
 _SO_TIMESTAMPNS: int | None = getattr(socket, "SO_TIMESTAMPNS", 35 if sys.platform == "linux" else None)
+_SO_RXQ_OVFL: int | None = getattr(socket, "SO_RXQ_OVFL", 40 if sys.platform == "linux" else None)
+_SO_RCVBUFFORCE: Final = 33  # Linux; beyond the system's limit, for root
 _TIMESPEC: Final = struct.Struct("@ll")
-_ANCILLARY: Final = socket.CMSG_SPACE(_TIMESPEC.size)
+_COUNT: Final = struct.Struct("@I")
+_ANCILLARY: Final = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_COUNT.size)
+
+_QUEUE: Final = 2**23
+"""Room for datagrams that wait to be read [bytes]: at one a millisecond, for which Linux counts 768 bytes, 10 s of it.
+
+The usual 208 KiB are full after 0.3 s, a time for which a busy machine may well leave a recorder alone."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,17 @@ def decode(data: bytes) -> Heartbeat | None:
         return Heartbeat(*numbers)
     except ValueError:
         return None
+
+
+def could_begin(data: bytes, size: int) -> bool:
+    """Whether `data` may be the beginning of a heartbeat's datagram of `size` bytes, the rest of which is missing.
+
+    Examples
+    --------
+    >>> could_begin(b"accrHB", 40), could_begin(b"accrHB", 41), could_begin(b"DNS", 40)
+    (True, False, False)
+    """
+    return len(data) < size == SIZE and data[: len(_MAGIC)] == _MAGIC[: len(data)]
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -267,6 +294,9 @@ class Receiver:
         Whether the system stamps datagrams on arrival.
     unstamped : int
         Datagrams so far whose arrival is the instant at which they were read, though the system stamps.
+    overflowed : int
+        Datagrams so far that reached the machine and were lost there, as nobody had read those before them: the
+        receiver's losses, not the network's. Known with the next datagram; 0 where the system does not count.
 
     Raises
     ------
@@ -287,7 +317,9 @@ class Receiver:
         family, address = _resolve((host, port))
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self.stamped = _ask_for_stamps(self._socket)
+        self.stamped = _ask(self._socket, _SO_TIMESTAMPNS)
+        _ask(self._socket, _SO_RXQ_OVFL)
+        _widen(self._socket)
         self._empty = time.monotonic_ns()  # nothing can arrive before the address is ours
         try:
             self._socket.bind(address)
@@ -297,7 +329,7 @@ class Receiver:
         self._ready = select.poll()
         self._ready.register(self._socket, select.POLLIN)
         self.port: int = self._socket.getsockname()[1]
-        self.unstamped = 0
+        self.unstamped = self.overflowed = 0
 
     def __enter__(self) -> Self:
         """Enter a with statement that gives the port back."""
@@ -319,6 +351,9 @@ class Receiver:
         except BlockingIOError:
             return None
         read = time.monotonic_ns()
+        for level, kind, value in ancillary:
+            if level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(value) == _COUNT.size:
+                (self.overflowed,) = _COUNT.unpack(value)
         return Datagram(data, self._arrival(ancillary, read) if self.stamped else read, source[0])
 
     def _arrival(self, ancillary: list[tuple[int, int, bytes]], read: int) -> int:
@@ -333,14 +368,24 @@ class Receiver:
         return read
 
 
-def _ask_for_stamps(receiver: socket.socket) -> bool:
-    if _SO_TIMESTAMPNS is None:
+def _ask(receiver: socket.socket, option: int | None) -> bool:
+    if option is None:
         return False
     try:
-        receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        receiver.setsockopt(socket.SOL_SOCKET, option, 1)
     except OSError:
         return False
     return True
+
+
+def _widen(receiver: socket.socket) -> None:
+    """Give the socket's queue as much room as the system lets this user have."""
+    for option in (_SO_RCVBUFFORCE,) if sys.platform == "linux" else ():
+        with suppress(OSError):
+            receiver.setsockopt(socket.SOL_SOCKET, option, _QUEUE)
+            return
+    with suppress(OSError):  # systems without that option refuse, not cut, what is too much
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _QUEUE)
 
 
 def _realtime_offset() -> tuple[int, int]:
@@ -364,15 +409,61 @@ def _resolve(address: tuple[str, int]) -> tuple[socket.AddressFamily, Any]:
     return family, resolved
 
 
-def _main(host: str, port: str, period: str, epoch: str) -> None:
+def _die_with(parent: int) -> None:
+    """Have Linux kill this process when its parent goes: one that is stopped would not see its input end."""
+    with suppress(ImportError, OSError, AttributeError):
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # too late
+        sys.exit(1)
+
+
+def _heap(objects: int) -> list[list[Any]]:
+    """So many lists, all of them in one circle, so that a collector has to go through them to see that it may not."""
+    heap: list[list[Any]] = [[]]
+    gc.disable()  # from now on at our own times only
+    for _ in range(objects - 1):
+        heap.append([heap[-1]])
+    heap[0].append(heap)
+    return heap
+
+
+def _collect(every: float, seed: int, report: dict[str, Any]) -> None:
+    """Go through the heap now and then, in which time no other thread runs."""
+    chance = random.Random(seed)  # noqa: S311  # repeatable, not secret
+    while True:
+        time.sleep(chance.expovariate(1 / every))
+        start = time.monotonic_ns()
+        gc.collect()
+        end = time.monotonic_ns()
+        report["collections"] += 1
+        report["collected"] += (end - start) / 1e9
+        if len(report["collections_at"]) < _TIMES:
+            report["collections_at"].append((start, end))
+
+
+def _main(parent: str, host: str, port: str, period: str, epoch: str, *collection: str) -> None:
     """Send until standard input ends: the recorder holds its other end, and with the recorder it closes."""
+    _die_with(int(parent))
+    report: dict[str, Any] = {}
+    heap: list[list[Any]] = []
+    if collection:
+        objects, every, seed = collection
+        report = {"collections": 0, "collected": 0.0, "collections_at": []}
+        heap = _heap(int(objects))
+        threading.Thread(target=_collect, args=(float(every), int(seed), report), daemon=True).start()
     sent = send(
         (host, int(port)),
         float(period),
         epoch=int(epoch),
         wait=lambda seconds: bool(select.select([sys.stdin], (), (), seconds)[0]),
     )
-    print(json.dumps(sent._asdict()))
+    with suppress(BrokenPipeError):  # the recorder is gone
+        os.write(sys.stdout.fileno(), json.dumps(sent._asdict() | report).encode())
+    if heap:
+        os._exit(0)  # taking a heap of millions of objects to pieces takes seconds
 
 
 if __name__ == "__main__":

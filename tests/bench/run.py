@@ -284,6 +284,53 @@ def bench_bank(peers: int, rounds: int) -> dict:
     }
 
 
+# ---- rows 1, 4 and 5 for every detector ------------------------------------------------------------------------------
+
+
+def bench_detectors(n: int, rounds: int) -> dict:
+    """Of each detector: levels over a trace, one heartbeat at a time, and many peers' heartbeats and levels."""
+    peers, window = max(n // 10, 10), 100
+    arrivals = trace(n)
+    numbered = ac.Trace(arrivals, sequence=np.arange(n), period=0.1)
+    few = arrivals[: n // 10].tolist()
+    rows, jitter = np.arange(peers), np.random.default_rng(5).integers(-2_000_000, 2_000_001, peers)
+    detectors = [
+        *(ac.FixedTimeout(period=0.1), ac.PhiNormal(window=window), ac.PhiLogistic(window=window)),
+        *(ac.PhiExponential(window=window), ac.PhiStudent(window=window), ac.Empirical(window=window)),
+        *(ac.Chen(period=0.1, window=window), ac.Chen(window=window), ac.TwoWindow(period=0.1, long=window)),
+        *(ac.Bertier(period=0.1, window=window), ac.ExpectedArrival(period=0.1), ac.ExpectedArrival()),
+    ]
+
+    def pairs(detector):
+        monitor = ac.Monitor(detector, threshold=1)
+        for number, now in enumerate(few):
+            monitor.level(now)
+            monitor.heartbeat(now, number)
+
+    found = {}
+    for detector in detectors:
+        bank, clock = ac.Bank(detector, peers=peers, threshold=1), [0]
+
+        def beat(bank=bank, clock=clock):
+            clock[0] += 1
+            bank.heartbeat(rows, clock[0] * 10**8 + jitter, sequence=clock[0])
+
+        for _ in range(window + 1):
+            beat()
+        seconds = best(
+            {
+                "levels": lambda detector=detector: ac.levels(numbered, detector),
+                "level + heartbeat": lambda detector=detector: pairs(detector),
+                "bank, heartbeat": beat,
+                "bank, level": lambda bank=bank, clock=clock: bank.levels((clock[0] + 1) * 10**8),
+            },
+            rounds,
+        )
+        counts = {"levels": n, "level + heartbeat": len(few), "bank, heartbeat": peers, "bank, level": peers}
+        found[str(detector)] = {name: taken / counts[name] * 1e9 for name, taken in seconds.items()}
+    return {"ns": found, "heartbeats": n, "peers": peers, "window": window}
+
+
 # ---- the machine, the file, the table --------------------------------------------------------------------------------
 
 
@@ -356,11 +403,17 @@ def table(results: dict) -> str:
         ],
     )
     memory = f"Memory of {size}, measured: {bank['bytes_per_peer']:.0f} B a peer."
+    each_detector = results["detectors"]
+    works = list(next(iter(each_detector["ns"].values())))
+    fifth = rows(
+        ["each detector, ns; a trace with sequence numbers", *works],
+        *[[f"`{name}`", *(f"{taken[work]:.3g}" for work in works)] for name, taken in each_detector["ns"].items()],
+    )
     about = results["machine"]
     setting = [about[name] for name in ("cpu", "system", "compiler", "date")]
     setting += [f"{about['cores']} cores", f"Python {about['python']}"]
     setting += [f"{name} {version}" for name, version in about["versions"].items()]
-    tables = "\n\n".join([first, second, third, fourth, memory])
+    tables = "\n\n".join([first, second, third, fourth, memory, fifth])
     return f"{tables}\n\n{', '.join(setting)}. Best of {results['rounds']} rounds."
 
 
@@ -389,6 +442,7 @@ def main() -> None:
         "curve": bench_curve(HEARTBEATS // scale, rounds),
         "monitor": bench_monitor(200_000 // scale, rounds),
         "bank": bench_bank(1_000_000 // scale, rounds),
+        "detectors": bench_detectors(1_000_000 // scale, rounds),
     }
     print(table(results))
     if not arguments.smoke:

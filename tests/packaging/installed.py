@@ -45,7 +45,9 @@ def main(extras):
     if "traces" in extras:
         from accrual.course import check
 
-        assert [len(ac.load(name)) for name in datasets] == [dataset.heartbeats for dataset in datasets.values()]
+        for name, dataset in datasets.items():
+            assert dataset.kind == "synthetic" or len(ac.load(name)) == dataset.heartbeats, name
+        assert len(ac.load("synthetic-crash")) > 0
         assert len(json.loads(accrual("replay", "idle", "--threshold", "8", "--json"))) == 1
         check("03.1", 9)
     else:

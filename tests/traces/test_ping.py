@@ -171,6 +171,12 @@ def test_sessions_begin_at_banners_and_at_headers_but_not_twice(log):
     assert [len(t) for t in import_trace(log("PING a (192.0.2.1): 56 data bytes\n" * 2))] == [0, 0]
 
 
+def test_a_ping_of_many_has_answers_of_many(log):
+    others = replies([1], "64 bytes from 192.0.2.7: icmp_seq={} ttl=64 time=0.7 ms (DUP!)\n")
+    [trace] = import_trace(log(replies([1]) + others + replies([2])))
+    assert trace.sequence.tolist() == [1, 1, 2]
+
+
 def test_a_log_without_a_header_is_one_session(log):
     [trace] = import_trace(log(replies([7, 8])))
     assert trace.about["target"] == "192.0.2.1"
@@ -263,6 +269,7 @@ def test_what_ping_says_beside_replies_is_no_heartbeat_and_no_error(log):
         ("64 Bytes von 192.0.2.1: icmp_seq=1 ttl=64 Zeit=0.5 ms", "expected lines of ping"),
         ("64 bytes from 192.0.2.1: icmp_seq=1 ttl=64", "a reply neither time= nor the time in front: "),
         ("[1.5] 64 bytes from a: icmp_seq=1 ttl=64 time=1 ms", "a reply with the time in front, unlike the replies"),
+        ("64 bytes from 192.0.2.9: icmp_seq=1 ttl=64 time=1 ms", "a reply from 192.0.2.9 in a session of another host"),
         ("64 bytes from 192.0.2.1: icmp_seq=-1 ttl=64 time=1 ms", "expected lines of ping"),
         ("64 bytes from 192.0.2.1: icmp_seq=1 ttl=64 time=nan ms", "expected lines of ping"),
         ("64 bytes from 192.0.2.1: icmp_seq=1 ttl=64 time=1e3 ms", "expected lines of ping"),
@@ -377,8 +384,8 @@ def test_no_line_takes_the_patterns_long(log, start, filler):
 def test_a_log_is_imported_and_not_read(log):
     with pytest.raises(TraceError, match="use import_trace"):
         read_trace(log(MACOS))
-    with pytest.raises(ValueError, match=r"^format must be one of parquet, csv, ping, is 'pcap'$"):
-        import_trace(log(MACOS), format="pcap")
+    with pytest.raises(ValueError, match=r"^format must be one of parquet, .*, ping, .*, is 'xml'$"):
+        import_trace(log(MACOS), format="xml")
     with pytest.raises(FileNotFoundError):
         import_trace("nowhere.log")
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from accrual.cli import main
-from accrual.traces import parquet, wire
+from accrual.traces import import_trace, journal, parquet, read_trace, wire
 from accrual.traces.disturb import Contention, Pause
-from accrual.traces.record import record
+from accrual.traces.record import record, recover
 from accrual.traces.trace import TraceError
 
 PATIENCE = 60.0  # s; a deadline for what takes milliseconds
@@ -41,7 +41,7 @@ def helpers(parent):
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # ended meanwhile
             state, its_parent = stat.read_text().rpartition(")")[2].split()[:2]
-            if int(its_parent) == parent and re.search(rb"(wire|disturb)\.py", (stat.parent / "cmdline").read_bytes()):
+            if int(its_parent) == parent and re.search(rb"(wire|helper)\.py", (stat.parent / "cmdline").read_bytes()):
                 found[int(stat.parent.name)] = state
     return found
 
@@ -96,8 +96,6 @@ def knock(monkeypatch):
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv.gz"])
 def test_a_recording(tmp_path, name):
-    from accrual.traces import read_trace
-
     before = time.monotonic_ns()
     trace = record(tmp_path / name, period=0.002, count=100, title="two words")
     after = time.monotonic_ns()
@@ -113,7 +111,7 @@ def test_a_recording(tmp_path, name):
 
     about = trace.about
     assert about["title"] == "two words"
-    assert about["command"] == f"accrual record {tmp_path / name} --period 0.002 --count 100 --title 'two words'"
+    assert about["command"].endswith(f"accrual record {tmp_path / name} --period 0.002 --count 100 --title 'two words'")
     assert about["disturbance"] == "none"
     assert about["ended"] == "count"
     assert about["ignored_malformed"] == about["ignored_foreign"] == 0
@@ -130,6 +128,15 @@ def test_duration_ends_a_recording(tmp_path, knock):
     trace = record(tmp_path / "x.csv", duration=0.01, listen=("127.0.0.1", 0))
     assert trace.about["ended"] == "duration"
     assert len(trace) == 1
+
+
+def test_over_ipv6(tmp_path):
+    try:
+        trace = record(tmp_path / "x.csv", period=0.001, count=20, ipv6=True)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    assert " --ipv6 " in trace.about["command"]
+    np.testing.assert_array_equal(trace.sequence, np.arange(20))
 
 
 def test_two_recordings_have_two_boot_ids(tmp_path):
@@ -198,7 +205,7 @@ def test_heartbeats_from_elsewhere(tmp_path, knock):
     assert trace.sent is None
     assert (np.diff(trace.sent_remote) > 0).all()
     assert trace.period == 2e-6
-    assert trace.about["command"] == f"accrual record {tmp_path}/x.csv --listen 127.0.0.1:0 --count 10"
+    assert trace.about["command"].endswith(f"accrual record {tmp_path}/x.csv --listen 127.0.0.1:0 --count 10")
     assert trace.about["ignored_foreign"] == 1
     assert "sender" not in trace.about
 
@@ -328,7 +335,206 @@ def test_nothing_outlives_a_recorder_that_is_killed(tmp_path):
         finally:
             process.kill()
     until(lambda: not any(is_running(pid) for pid in children))
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) in ([], ["x.parquet.part"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+def test_a_stopped_sender_does_not_outlive_those_who_could_wake_it(tmp_path):
+    with recorder(tmp_path / "x.csv", "--period", "0.001", "--disturb", "pause:every=1e-3,median=1e6") as process:
+        try:
+            until(lambda: "T" in helpers(process.pid).values())
+            children = helpers(process.pid)
+            for pid, state in children.items():
+                if state != "T":
+                    os.kill(pid, signal.SIGKILL)
+        finally:
+            process.kill()
+    until(lambda: not any(is_running(pid) for pid in children))
+
+
+# After a crash
+
+
+@pytest.fixture
+def crashed(tmp_path, terminal):
+    """What a recorder that was killed in the middle of its work left behind, and how many heartbeats it had seen."""
+    out = tmp_path / "x.parquet"
+    master, slave = terminal
+    with recorder(out, "--period", "0.001", "--title", "crashed", stderr=slave) as process:
+        try:
+            wait_for_progress(master)
+            until(lambda: len(import_trace(f"{out}.part")[0]) >= 100)
+            seen = len(import_trace(f"{out}.part")[0])
+        finally:
+            process.kill()
+    return Path(f"{out}.part"), seen
+
+
+def test_kill_9_loses_at_most_the_last_second(crashed, capsys):
+    part, seen = crashed
+    until(lambda: not journal.in_use(part))
+    assert main(["record", "--recover", str(part)]) == 0
+    trace = parquet.read(part.with_suffix(""))
+    # All that was there to be seen before, nothing missing in between.
+    np.testing.assert_array_equal(trace.sequence, np.arange(len(trace)))
+    assert len(trace) >= seen
+    assert trace.period == 0.001
+    assert trace.about["title"] == "crashed"
+    assert trace.about["ended"] == "unfinished"
+    assert trace.about["ignored_foreign"] == 0
+    assert capsys.readouterr().out.startswith(f"{part.with_suffix('')}: {len(trace)} heartbeats in ")
+    assert os.listdir(part.parent) == ["x.parquet"]
+
+
+def test_a_journal_is_a_trace_like_others(crashed, capsys):
+    part, seen = crashed
+    assert main(["import", str(part), f"{part.parent}/y.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["heartbeats"] >= seen
+    assert part.exists()
+
+
+def test_what_was_left_behind_is_not_overwritten(crashed, capsys):
+    part, _ = crashed
+    before = part.read_bytes()
+    assert accrual_record(part.with_suffix(""), "--force", "--count", "1") == 1
+    reason = "a recording that was not finished: accrual record --recover it, or remove it"
+    assert capsys.readouterr().err == f"accrual: {part}: {reason}\n"
+    assert part.read_bytes() == before
+
+
+def test_a_recording_that_goes_on_is_not_recovered(tmp_path):
+    out = tmp_path / "x.csv"
+
+    def try_to_recover(heartbeats, seconds):
+        if heartbeats:
+            with pytest.raises(OSError, match="the recording still goes on"):
+                recover(f"{out}.part")
+            os.kill(os.getpid(), signal.SIGINT)
+
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        record(out, period=0.001, progress=try_to_recover)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert os.listdir(tmp_path) == ["x.csv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        (["--recover", "none.part"], 1, "none.part: No such file or directory"),
+        (["--recover", "taken.csv"], 2, "a journal's name ends in .part, or the file needs to be named: 'taken.csv'"),
+        (["x.csv", "--recover", "taken.csv"], 1, "taken.csv: no journal of a recording"),
+        (["taken.csv", "--recover", "x.part"], 1, "taken.csv: exists already, only force overwrites it"),
+        (["missing/x.csv", "--recover", "x.part"], 1, "missing/x.csv: cannot be written: No such file or directory"),
+        (["--recover", "x.part"], 2, "path must end in .parquet, .csv or .csv.gz, is 'x'"),
+        (["y.csv", "--recover", "empty.part"], 1, "empty.part: no heartbeat in it, nothing is written"),
+        ([], 2, "record needs the name of a file: .parquet, .csv or .csv.gz"),
+    ],
+)
+def test_what_cannot_be_recovered(tmp_path, monkeypatch, capsys, words, status, complaint):
+    monkeypatch.chdir(tmp_path)
+    Path("taken.csv").write_text("mine")
+    columns = "arrival_ns", "sequence", "sent_ns", "epoch"
+    with journal.Journal(Path("empty.part"), columns) as kept:
+        whole = Path("empty.part").read_bytes()
+    with journal.Journal(Path("x.part"), columns) as kept:
+        kept.append(1, 2, 3, 4)
+        kept.flush()
+    Path("empty.part").write_bytes(whole)
+    assert accrual_record(*words) == status
+    assert capsys.readouterr().err == f"accrual: {complaint}\n"
+    assert sorted(os.listdir()) == ["empty.part", "taken.csv", "x.part"]
+    assert Path("taken.csv").read_text() == "mine"
+
+
+# The disk
+
+
+def limited(size, out):
+    """A recorder whose files cannot grow beyond so many bytes."""
+    program = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n{RECORDER}"
+    words = [sys.executable, "-c", program, str(out), "--period", "0.001", "--json"]
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def test_a_disk_that_takes_no_more_ends_the_recording(tmp_path):
+    out = tmp_path / "x.csv.gz"  # a sixth of the journal
+    done = limited(20_000, out)
+    assert done.returncode == 1
+    complaint = "the disk took no more and that ended the recording; what had arrived is written"
+    assert done.stderr == f"accrual: {complaint}\n"
+    trace = read_trace(out)
+    np.testing.assert_array_equal(trace.sequence, np.arange(len(trace)))
+    assert len(trace) == json.loads(done.stdout)["heartbeats"]
+    assert trace.about["ended"] == "disk"
+    assert os.listdir(tmp_path) == [out.name]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 192 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "none", folder]).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_keeps_what_arrived_before(tmp_path, small_disk):
+    out = small_disk / "x.csv"
+    words = [sys.executable, "-c", RECORDER, str(out), "--period", "0.0005"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    reason = f"what arrived is in {out}.part, which accrual record --recover finishes"
+    assert done.stderr == f"accrual: {out}: No space left on device; {reason}\n"
+    assert os.listdir(small_disk) == ["x.csv.part"]
+    trace = recover(f"{out}.part", tmp_path / "x.csv")
+    np.testing.assert_array_equal(trace.sequence, np.arange(len(trace)))
+    assert len(trace) > 3000  # of 32 bytes each
+    assert os.listdir(small_disk) == []
+
+
+# Hostile senders
+
+
+def test_invented_restarts_are_bounded(tmp_path, monkeypatch, capsys, knock):
+    monkeypatch.setattr("accrual.traces.record._MOST_EPOCHS", 10)
+
+    def visit(port):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for epoch in [*range(50), 0, 0]:
+                out.sendto(wire.encode(wire.Heartbeat(epoch, 5, 0, 1)), ("127.0.0.1", port))
+
+    knock(visit)
+    assert accrual_record(tmp_path / "x.csv", "--listen", "127.0.0.1:0", "--duration", "0.1", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["heartbeats"], summary["ignored_foreign"], summary["lost"]) == (12, 40, 0)
+
+
+def test_replayed_and_wild_numbers_are_recorded_as_they_came(tmp_path, capsys, knock):
+    far = 2**63 - 1
+
+    def visit(port):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for epoch, number in ((1, 0), (1, 0), (1, far), (2, far), (2, 0), (1, 0)):
+                out.sendto(wire.encode(wire.Heartbeat(epoch, number, 0, far)), ("127.0.0.1", port))
+
+    knock(visit)
+    assert accrual_record(tmp_path / "x.csv", "--listen", "127.0.0.1:0", "--count", "6", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["lost"] == 2 * (far - 1)
+
+
+def test_memory_does_not_grow_with_the_recording(tmp_path):
+    """What has been written is forgotten."""
+    with journal.Journal(tmp_path / "x.part", ["arrival_ns"]) as kept:
+        for number in range(5):
+            for k in range(1000):
+                kept.append(k)
+            kept.tick(kept._due, dict)
+            assert len(kept._rows) == len(kept._unwritten) == 0
+            assert kept.heartbeats == 1000 * (number + 1)
 
 
 # The command
@@ -369,7 +575,11 @@ def test_losses_are_counted_in_each_epoch(tmp_path, knock, capsys):
         (["x.csv", "--count", "0"], 2, "count must be at least 1, is 0"),
         (["x.csv", "--duration", "nan"], 2, "duration must be positive and finite, is nan s"),
         (["x.csv", "--seed", "-1"], 2, "seed must be at least 0, is -1"),
-        (["x.csv", "--disturb", "storm"], 2, "no disturbance 'storm'; there are contention, pause"),
+        (
+            ["x.csv", "--disturb", "storm"],
+            2,
+            "no disturbance 'storm'; there are contention, pause, gc, cpu-quota, path",
+        ),
         (
             ["x.csv", "--listen", "here"],
             2,
@@ -380,7 +590,9 @@ def test_losses_are_counted_in_each_epoch(tmp_path, knock, capsys):
             2,
             "disturb needs the own sender, which listen does without",
         ),
-        (["x.csv", "--listen", "192.0.2.1:7"], 1, "192.0.2.1:7: Cannot assign requested address"),
+        (["x.csv", "--listen", "[::1]:0", "--ipv6"], 2, "ipv6 is for the own sender; listen has an address of its own"),
+        (["x.csv", "--disturb", "path", "--disturb", "path:loss=0.1"], 2, "disturb: path can be there once only"),
+        (["x.csv", "--listen", "192.0.2.77:7"], 1, "192.0.2.77:7: Cannot assign requested address"),
         (["x.csv", "--listen", "127.0.0.1:0", "--duration", "0.01"], 1, "x.csv: no heartbeat came, nothing is written"),
     ],
 )
@@ -424,6 +636,26 @@ def test_send(capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"3 heartbeats sent, 0 refused, \d pauses", first)
     assert json.loads(second)["heartbeats"] == 2
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_from_one_command_to_the_other(tmp_path, capsys, host):
+    """As between two machines: neither knows more of the other than an address."""
+    try:
+        with wire.Receiver(host.strip("[]")) as free:
+            address = f"{host}:{free.port}"
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    out = tmp_path / "x.csv"
+    with recorder(out, "--listen", address, "--count", "30", stdout=subprocess.DEVNULL) as process:
+        until(lambda: Path(f"{out}.part").exists() or process.poll() is not None)
+        assert accrual_send(address, "--period", "0.001", "--count", "30") == 0
+        assert process.wait(PATIENCE) == 0
+    trace = read_trace(out)
+    np.testing.assert_array_equal(trace.sequence, np.arange(30))
+    assert (np.diff(trace.sent_remote) > 0).all()
+    assert trace.period == 0.001
+    assert capsys.readouterr().out.startswith("30 heartbeats sent, 0 refused")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import errno
 import select
 import socket
+import subprocess
 import sys
 import time
 
@@ -270,3 +271,35 @@ def test_ipv6():
     with receiver:
         send(("::1", receiver.port), 1e-3, 1)
         assert receiver.receive(LONG).host == "::1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts them")
+def test_what_nobody_read_in_time_is_counted(monkeypatch):
+    monkeypatch.setattr(wire, "_QUEUE", 4096)
+    with Receiver() as receiver:
+        for _ in range(100):
+            send_one(receiver)
+        received = 0
+        while receiver.receive(0) is not None:
+            received += 1
+        assert 0 < received < 100
+        send_one(receiver)
+        receiver.receive(LONG)
+        assert receiver.overflowed == 100 - received
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
+def test_the_queue_is_longer_than_usual():
+    with Receiver() as receiver, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as usual:
+        size = [one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for one in (receiver._socket, usual)]
+    assert size[0] > size[1]
+
+
+# The sender's process
+
+
+def test_a_sender_whose_recorder_is_gone_does_not_start():
+    """The recorder ended between starting its sender and the sender's asking for its parent."""
+    words = [sys.executable, "-IS", wire.__file__, str(2**22 + 1), "127.0.0.1", "7", "0.001", "7"]
+    done = subprocess.run(words, input="", capture_output=True, text=True, timeout=LONG)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
