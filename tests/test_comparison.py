@@ -192,6 +192,18 @@ def test_a_level_that_stops_learning_is_compared_and_named():
     assert "phi-logistic learns below a level of 8, whatever its threshold here" in found.notes
 
 
+def test_the_law_is_no_ranking():
+    """Normal, logistic and Student over the same full window: three scales of one detector (theory.md 2.3)."""
+    laws = [ac.PhiNormal(window=200), ac.PhiLogistic(window=200), ac.PhiStudent(window=200)]
+    found = ac.compare(bursty(), laws, [0.12, 0.15, 0.3])
+    for time in found.detection_times:
+        normal, *others = [row for row in found.at_time(time) if row.detector in laws]
+        for row in others:
+            assert row.qos.mistakes == normal.qos.mistakes
+            assert row.threshold != normal.threshold
+            assert row.qos.query_accuracy == pytest.approx(normal.qos.query_accuracy, rel=1e-9)
+
+
 # ---- chance ----------------------------------------------------------------------------------------------------------
 
 
