@@ -9,7 +9,7 @@ import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import detectors
+from strategies import detectors, traces
 
 import accrual as ac
 from accrual.blocks import Blocks, poisson_interval
@@ -320,6 +320,28 @@ def test_progress_is_told():
     ac.compare(bursty(), [ac.Chen(period=0.1)], 0.15, progress=steps.append)
     assert steps[0].startswith("1 of 3: fixed-timeout:period=0.1, threshold ")
     assert steps[-1].startswith("3 of 3: chen:period=0.1, threshold ")
+
+
+@given(
+    traces(st.integers(-(10**9), 3 * 10**9), min_size=1, max_size=60), detectors, st.sampled_from([0.07, 1.3, 9.0]),
+    st.sampled_from(["mean", "p99"]), st.none() | st.integers(0, 70),
+)  # fmt: skip
+@settings(max_examples=150)
+def test_whatever_befell_the_trace(trace, detector, wanted, at, skip):
+    """Clocks set back, restarts, duplicates, losses: figures that agree with qos, or a TraceError."""
+    try:
+        found = ac.compare(trace, detector, wanted, at=at, skip=skip)
+    except ac.TraceError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+        return
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert found.heartbeats >= 1
+    for row in found.rows:
+        if row.qos is None:
+            assert row.refused
+            continue
+        assert row.qos == ac.qos(trace, row.detector, row.threshold, skip=found.skip)
+        assert found._counts[row.detector, row.wanted].sum() == row.qos.mistakes
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------------

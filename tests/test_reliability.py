@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from strategies import detectors
+from strategies import detectors, traces
 
 import accrual as ac
 
@@ -73,6 +73,19 @@ def test_late_heartbeats_are_those_whose_level_is_reached(detector, intervals, p
     expected = np.count_nonzero(levels >= phi) if detector.name != "empirical" else None
     assert expected is None or found.late.tolist() == [expected]
     assert found.heartbeats == np.count_nonzero(~np.isnan(levels))
+
+
+@given(traces(st.integers(-(10**9), 3 * 10**9), min_size=1, max_size=60), detectors, st.none() | st.integers(0, 70))
+@settings(max_examples=100)
+def test_whatever_befell_the_trace(trace, detector, skip):
+    try:
+        found = ac.calibration(trace, detector, skip=skip)
+    except ValueError as error:  # a TraceError, or a detector that promises nothing
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+        return
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert (found.late <= found.heartbeats).all()
+    assert (np.diff(found.late) <= 0).all()
 
 
 def test_default_thresholds():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import detectors
+from strategies import detectors, traces
 
 import accrual as ac
 
@@ -155,6 +155,29 @@ def test_the_cost_optimum_of_exponential_intervals():
     arrivals = np.cumsum(np.random.default_rng(2).exponential(0.1, 400_000) * 1e9).astype(np.int64)
     tuned = ac.tune_cost(arrivals, ac.FixedTimeout(period=0.1), time_to_failure=100, failover=0.1)
     assert tuned.threshold * 0.1 == pytest.approx(0.1 * math.log(100 * 0.1 / 0.1**2), rel=0.05)
+
+
+@given(
+    traces(st.integers(-(10**9), 3 * 10**9), min_size=1, max_size=60), detectors, st.sampled_from([0.07, 1.3, 9.0]),
+    st.none() | st.integers(0, 70),
+)  # fmt: skip
+@settings(max_examples=100)
+def test_whatever_befell_the_trace(trace, detector, wanted, skip):
+    """Clocks set back, restarts, duplicates, losses: an answer that qos bears out, or a TraceError of one line."""
+    tunings = [
+        lambda: ac.tune(trace, detector, mistake_rate=wanted, skip=skip),
+        lambda: ac.tune(trace, detector, detection_time=wanted, skip=skip),
+        lambda: ac.tune_cost(trace, detector, 100, wanted, skip=skip),
+    ]
+    for tuning in tunings:
+        try:
+            tuned = tuning()
+        except ac.TraceError as error:
+            assert len(str(error).splitlines()) == 1  # noqa: PT017
+            continue
+        json.dumps(tuned.to_dict(), allow_nan=False)
+        if tuned.judged is not None:
+            assert tuned.judged == ac.qos(trace, detector, tuned.threshold, skip=tuned.cut)
 
 
 # ---- forms and bad input ---------------------------------------------------------------------------------------------
