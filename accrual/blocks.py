@@ -6,6 +6,8 @@ independent of one another; drawing them with replacement says how much chance t
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -53,7 +55,8 @@ class Blocks:
         Of any detector: what is scored is the same for all with the same `skip`.
     length : float, optional
         Of a block, s; by default ten times the longest interval, at least a hundredth and at most a twentieth of the
-        observed time, and longer than the longest interval in any case.
+        observed time, and longer than the longest interval in any case. Give a longer one where the jitter changes more
+        slowly: with blocks of half a cycle of good and bad times, 90 of 100 intervals held the truth instead of 95.
     seed : int
         What chance begins with. The same seed draws the same blocks, for every detector and every call.
 
@@ -85,6 +88,17 @@ class Blocks:
         self.seed = seed
         self._weights: NDArray[np.float64] | None = None
 
+    @cached_property
+    def tails(self) -> tuple[float, float]:
+        """The quantiles of sums drawn again that bound 95 %: wider than 2.5 and 97.5 %, for blocks are few.
+
+        Sums over K blocks drawn again have (K - 1) / K of the variance, with K - 1 degrees of freedom (Hesterberg).
+        """
+        from scipy.special import ndtr, stdtrit
+
+        low = float(ndtr(stdtrit(self.count - 1, TAILS[0]) * math.sqrt(self.count / (self.count - 1))))
+        return low, 1 - low
+
     @property
     def enough(self) -> bool:
         """Whether there are enough of them for intervals."""
@@ -112,7 +126,7 @@ class Blocks:
             return 0.0, 3.0
         if not self.enough:
             return np.nan, np.nan
-        low, high = np.quantile(self.sums(counts), TAILS)
+        low, high = np.quantile(self.sums(counts), self.tails)
         least, most = poisson_interval(total)
         return min(float(low), least), max(float(high), most)
 
@@ -124,7 +138,7 @@ class Blocks:
         ratio = (float(counts.sum()) + 0.5) / (float(others.sum()) + 0.5)
         if not self.enough:
             return ratio, np.nan, np.nan
-        low, high = np.quantile((self.sums(counts) + 0.5) / (self.sums(others) + 0.5), TAILS)
+        low, high = np.quantile((self.sums(counts) + 0.5) / (self.sums(others) + 0.5), self.tails)
         if np.count_nonzero(counts != others) < DISCORDANT:
             low, high = min(low, 1.0), max(high, 1.0)
         return ratio, float(min(low, ratio)), float(max(high, ratio))

@@ -234,6 +234,21 @@ def test_intervals_of_the_rate_hold_the_truth():
     assert naive / trials < 0.6
 
 
+@pytest.mark.parametrize("regimes", [None, "every=30,lasts=10,delay=exponential:mean=60ms"])
+def test_intervals_of_synthetic_traces_hold_the_truth(regimes):
+    """Bursts of losses, whose rate is known, and jitter that comes for ten seconds, whose rate a long trace tells."""
+    path = {"loss": "gilbert:loss=0.02,burst=5", "base": 0.01, "regimes": regimes}
+    fixed, truth = ac.FixedTimeout(period=0.1), 0.02 / 5 / 0.1
+    if regimes is not None:
+        truth = ac.qos(ac.synthesize(1_000_000, seed=0, **path), fixed, 1.5).mistake_rate
+    held = 0
+    for seed in range(1, 81):
+        trace = ac.synthesize(12_000, seed=seed, **path)
+        row = ac.compare(ac.Trace(trace.arrivals, trace.sequence), [fixed], detection_time=0.15, block=60).rows[0]
+        held += row.rate_low <= truth <= row.rate_high
+    assert held >= 80 * 0.9
+
+
 def test_two_of_a_kind_seldom_differ():
     """Two detectors with the same law of mistakes: 5 % of the verdicts may be wrong; of few mistakes fewer are."""
     chance = np.random.default_rng(12)
