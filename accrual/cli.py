@@ -23,15 +23,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from accrual._version import __version__
+from accrual.comparison import compare
 from accrual.course.doctor import configure_doctor, run_doctor
 from accrual.course.lessons import configure_lessons, run_lessons
-from accrual.detectors import DETECTORS, SHORT_NAMES, parse_detector
+from accrual.detectors import DETECTORS, SHORT_NAMES, Detector, parse_detector
+from accrual.matching import AT
 from accrual.qos import UNITS, Curve, QoS, curve
+from accrual.reliability import calibration
 from accrual.replay import NEVER, as_trace, replay
 from accrual.show import plots
 from accrual.show.report import Subject, make_report
 from accrual.show.report import cell as _cell
 from accrual.study import content_sha256, study
+from accrual.tables import aligned
 from accrual.traces import (
     Outages,
     ScannedTrace,
@@ -53,6 +57,7 @@ from accrual.traces.record import configure_record, configure_send, run_record, 
 from accrual.traces.selection import INSTANTS, ROLES
 from accrual.traces.selection import UNITS as TIME_UNITS
 from accrual.traces.synthetic import RECIPES, Specification, specify
+from accrual.tuning import tune, tune_cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +65,13 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _COMPARED: Final = ("phi-normal", "fixed-timeout")
-"""What `accrual curve` compares when nobody says."""
+"""What `accrual curve` draws when nobody says."""
+
+_AT_EQUAL_TIME: Final = ("phi-normal", "chen", "expected-arrival")
+"""What `accrual compare` compares, beside the fixed timeout and the multiple of the mean."""
+
+_PROMISING: Final = ("phi-normal", "phi-student")
+"""What `accrual calibration` asks about."""
 
 _REPLAY_COLUMNS: Final = (
     "observed", "lost", "detection_time", "detection_time_p99", "detection_time_max", "mistakes", "mistake_rate",
@@ -243,26 +254,14 @@ def _configure_replay(parser: argparse.ArgumentParser) -> None:
 
 def _configure_curve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", metavar="TRACE", help=_TRACE_HELP)
-    parser.add_argument(
-        "--detector",
-        type=_detector,
-        action="append",
-        dest="detectors",
-        metavar=_DETECTOR,
-        help=f"may be repeated (default: {' and '.join(_COMPARED)})",
-    )
+    _add_detectors(parser, " and ".join(_COMPARED))
     parser.add_argument(
         "--thresholds",
         type=_thresholds,
         metavar="LIST",
         help="such as 1,2,4 or 0.5:16:0.5, first:last:step (default: the detector's own)",
     )
-    parser.add_argument(
-        "--plot",
-        type=_named(plots.FORMATS),
-        metavar="FILE",
-        help=f"draw mistake rate against detection time: {', '.join(plots.FORMATS)}",
-    )
+    _add_plot(parser, "draw mistake rate against detection time")
     _add_scoring(parser)
 
 
@@ -342,6 +341,46 @@ def _configure_report(parser: argparse.ArgumentParser) -> None:
     _add_scoring(parser)
 
 
+def _configure_compare(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("trace", metavar="TRACE", help=_TRACE_HELP)
+    _add_detectors(parser, f"{', '.join(_AT_EQUAL_TIME)}; a fixed timeout and a multiple of the mean are always there")
+    add(
+        "--detection-time",
+        type=_times,
+        metavar="LIST",
+        help="such as 150ms,0.5 (default: where the fixed timeout errs on 5, 1 and 0.1 %% of the heartbeats)",
+    )
+    add("--at", choices=AT, default="mean", help="which detection time is made equal (default: %(default)s)")
+    add("--block", type=_time, metavar="S", help="length of the blocks that intervals come from")
+    _add_plot(parser, "draw the mistake rates and their intervals")
+    _add_seed(parser)
+    _add_scoring(parser, skip="from where all windows are full")
+
+
+def _configure_tune(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("trace", metavar="TRACE", help=_TRACE_HELP)
+    add("--detector", type=_detector, default="phi-normal", metavar=_DETECTOR, help="default: %(default)s")
+    add("--mistake-rate", type=_rate, metavar="N/TIME", help="at most, such as 1/h or 0.001 (a second)")
+    add("--detection-time", type=_time, metavar="S", help="wanted, such as 150ms")
+    add("--at", choices=AT, default="mean", help="which detection time is meant (default: %(default)s)")
+    add("--time-to-failure", type=_time, metavar="S", help="of the peer, such as 30d: the threshold that loses the")
+    add("--failover", type=_time, metavar="S", help="least time, if a mistake costs this, such as 10s")
+    add("--share", type=float, default=0.5, metavar="X", help="of the trace to learn from (default: %(default)s)")
+    _add_seed(parser)
+    _add_scoring(parser, skip="from where the window is full")
+
+
+def _configure_calibration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", metavar="TRACE", help=_TRACE_HELP)
+    _add_detectors(parser, " and ".join(_PROMISING))
+    parser.add_argument("--thresholds", type=_thresholds, metavar="LIST", help="such as 1,2,4 or 0.5:8:0.5")
+    _add_plot(parser, "draw the share of late heartbeats against the promised one")
+    _add_seed(parser)
+    _add_scoring(parser, skip="from where the window is full", transit=False)
+
+
 def _configure_datasets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print everything known about them as JSON")
 
@@ -355,16 +394,39 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lenient", action="store_true", help="skip what does not belong, and say how much")
 
 
-def _add_scoring(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--skip", type=int, metavar="N", help="observe from arrival N on (default: from the first level that is known)")
-    add(
-        "--transit",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="time under way, s, added to detection times where the trace does not tell it (default: %(default)s)",
+def _add_detectors(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--detector",
+        type=_detector,
+        action="append",
+        dest="detectors",
+        metavar=_DETECTOR,
+        help=f"may be repeated (default: {default})",
     )
+
+
+def _add_plot(parser: argparse.ArgumentParser, what: str) -> None:
+    formats = ", ".join(plots.FORMATS)
+    parser.add_argument("--plot", type=_named(plots.FORMATS), metavar="FILE", help=f"{what}: {formats}")
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the intervals (default: %(default)s)")
+
+
+def _add_scoring(
+    parser: argparse.ArgumentParser, skip: str = "from the first level that is known", transit: bool = True
+) -> None:
+    add = parser.add_argument
+    add("--skip", type=int, metavar="N", help=f"observe from arrival N on (default: {skip})")
+    if transit:
+        add(
+            "--transit",
+            type=float,
+            default=0.0,
+            metavar="S",
+            help="time under way, s, added to detection times where the trace does not tell it (default: %(default)s)",
+        )
     add("--threads", type=int, default=1, metavar="N", help="threads to use (default: %(default)s)")
     _add_reading(parser)
     add("--json", action="store_true", help="print the results as JSON")
@@ -430,21 +492,36 @@ def _unit(text: str) -> dict[str, str]:
     return {role: unit} if found else dict.fromkeys(INSTANTS, unit)
 
 
-_DURATIONS: Final = {"ns": "1e-9", "us": "1e-6", "ms": "1e-3", "s": "1", "min": "60", "h": "3600", "d": "86400"}
-
-
 def _duration(text: str) -> float:
     """Read ``30s``, ``5min``, ``200ms``."""
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     try:
-        seconds = float(Decimal(number) * Decimal(_DURATIONS[text[len(number) :]]))
-        if not 1e-9 <= seconds < 2**62 / 1e9:
-            raise ValueError
-    except (KeyError, ValueError, ArithmeticError):
-        raise argparse.ArgumentTypeError(
-            f"must be a number and one of {', '.join(_DURATIONS)}, from 1ns to 146 years, is {text!r}"
-        ) from None
+        seconds = parts.parse_seconds(text) if text[-1:].isalpha() else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not 1e-9 <= seconds < 2**62 / 1e9:
+        units = ", ".join(filter(None, parts.UNITS))
+        raise argparse.ArgumentTypeError(f"must be a number of {units}, from 1ns to 146 years, is {text!r}")
     return seconds
+
+
+def _time(text: str) -> float:
+    """Read ``150ms``, and ``0.5`` as seconds."""
+    return _duration(f"{text}s" if text[-1:].isdigit() else text)
+
+
+def _times(text: str) -> list[float]:
+    """Read ``150ms,0.5``."""
+    return [_time(part) for part in text.split(",")]
+
+
+def _rate(text: str) -> float:
+    """Read ``1/h``, ``3/10min`` and ``0.001``, a second."""
+    count, per, time = text.partition("/")
+    try:
+        unit = parts.parse_seconds(time if not time or time[0].isdigit() else f"1{time}") if per else 1.0
+        return float(count) / unit
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"must be a rate such as 1/h or 0.001, got {text!r}") from None
 
 
 def _thresholds(text: str) -> list[float]:
@@ -762,7 +839,7 @@ def _print_mistakes(recording: _Opened, mistakes: list[tuple[int, int | None]]) 
         rows.append(
             (at, "open", "-") if end is None else (at, f"{(end - first) / 1e9:.6f}", f"{(end - start) / 1e9:.6f}")
         )
-    _print_aligned(rows)
+    print(aligned(rows))
 
 
 def _with_progress(names: list[str]) -> Iterator[str]:
@@ -808,32 +885,131 @@ def _print_outages(recording: _Recording[Trace], found: Outages) -> None:
     for start, end, n, restarted in zip(found.start.tolist(), found.end.tolist(), lost, found.restarted, strict=True):
         seconds = [f"{ns / 1e9:.6f}" for ns in (start - first, end - first, end - start)]
         rows.append((seconds[0], seconds[1], seconds[2], "restart" if restarted else n))
-    _print_aligned(rows)
+    print(aligned(rows))
 
 
 def _run_curve(args: argparse.Namespace) -> int:
-    recordings = _open(args.trace, args)
-    if len(recordings) > 1:
-        raise ValueError(f"{args.trace} has {len(recordings)} sessions: choose one by --session")
-    [recording] = recordings
-    detectors = [parse_detector(text, period=recording.trace.period) for text in args.detectors or _COMPARED]
-    try:
+    recording = _only(_open(args.trace, args), args)
+    with _about(recording):
         curves = [
             curve(recording.trace, d, args.thresholds, skip=args.skip, transit=args.transit, threads=args.threads)
-            for d in detectors
+            for d in _detectors(args, recording, _COMPARED)
         ]
-    except TraceError as error:
-        raise _of(recording, error) from None
     if args.plot is not None:
-        plots.write_curves(args.plot, curves, f"{recording.label}: {len(recording.trace):,} heartbeats")
+        plots.write_curves(args.plot, curves, _plot_title(recording))
     if args.json:
-        about = {"trace": recording.name, "session": recording.session}
-        print(json.dumps([about | c.to_dict() for c in curves], allow_nan=False))
+        _print_json(recording, *(c.to_dict() for c in curves))
         return 0
     for number, c in enumerate(curves):
         print("\n" * bool(number), end="")
         _print_curve(recording, c, all_rows=args.thresholds is not None)
     return 0
+
+
+def _run_compare(args: argparse.Namespace) -> int:
+    recording = _read_one(args)
+    detectors = _detectors(args, recording, _AT_EQUAL_TIME)
+    with _about(recording), _progress() as tell:
+        found = compare(
+            recording.trace,
+            detectors,
+            args.detection_time,
+            at=args.at,
+            skip=args.skip,
+            transit=args.transit,
+            block=args.block,
+            seed=args.seed,
+            threads=args.threads,
+            progress=tell,
+        )
+    if args.plot is not None:
+        plots.write_comparison(args.plot, found, _plot_title(recording))
+    if args.json:
+        _print_json(recording, found.to_dict())
+    else:
+        print(f"{recording.label}: {found}")
+    return 0
+
+
+def _run_tune(args: argparse.Namespace) -> int:
+    costs = [args.time_to_failure, args.failover]
+    wanted = [args.mistake_rate, args.detection_time]
+    if costs.count(None) == 1 or (costs.count(None) == 0) == (wanted.count(None) < 2):
+        raise ValueError("tune needs --mistake-rate, --detection-time or both, or --time-to-failure and --failover")
+    recording = _read_one(args)
+    detector = parse_detector(args.detector, period=recording.trace.period)
+    shared = {name: getattr(args, name) for name in ("share", "skip", "transit", "seed", "threads")}
+    with _about(recording), _progress() as tell:
+        if args.failover is not None:
+            found = tune_cost(recording.trace, detector, args.time_to_failure, args.failover, **shared)
+        else:
+            found = tune(recording.trace, detector, *wanted, at=args.at, progress=tell, **shared)
+    if args.json:
+        _print_json(recording, found.to_dict())
+    else:
+        print(f"{recording.label}: {found}")
+    return 0
+
+
+def _run_calibration(args: argparse.Namespace) -> int:
+    recording = _read_one(args)
+    options = {name: getattr(args, name) for name in ("skip", "seed", "threads")}
+    with _about(recording):
+        found = [
+            calibration(recording.trace, detector, args.thresholds, **options)
+            for detector in _detectors(args, recording, _PROMISING)
+        ]
+    if args.plot is not None:
+        plots.write_calibrations(args.plot, found, _plot_title(recording))
+    if args.json:
+        _print_json(recording, *(each.to_dict() for each in found))
+    else:
+        print("\n\n".join(f"{recording.label}: {each}" for each in found))
+    return 0
+
+
+def _read_one(args: argparse.Namespace) -> _Recording[Trace]:
+    return _only(_read(args.trace, args), args)
+
+
+def _only(recordings: Sequence[_Recording[_AnyTrace]], args: argparse.Namespace) -> _Recording[_AnyTrace]:
+    if len(recordings) > 1:
+        raise ValueError(f"{args.trace} has {len(recordings)} sessions: choose one by --session")
+    return recordings[0]
+
+
+def _detectors(args: argparse.Namespace, recording: _Opened, default: Sequence[str]) -> list[Detector]:
+    return [parse_detector(text, period=recording.trace.period) for text in args.detectors or default]
+
+
+@contextlib.contextmanager
+def _about(recording: _Opened) -> Iterator[None]:
+    """Say of which recording an error is."""
+    try:
+        yield
+    except TraceError as error:
+        raise _of(recording, error) from None
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None] | None]:
+    """Show what is being done, where somebody looks."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        yield lambda step: print(f"{_ERASE}{_printable(step)}", end="", file=sys.stderr, flush=True)
+    finally:
+        print(_ERASE, end="", file=sys.stderr, flush=True)
+
+
+def _plot_title(recording: _Opened) -> str:
+    return f"{recording.label}: {len(recording.trace):,} heartbeats"
+
+
+def _print_json(recording: _Opened, *results: dict[str, Any]) -> None:
+    about = {"trace": recording.name, "session": recording.session}
+    print(json.dumps([about | result for result in results], allow_nan=False))
 
 
 def _print_curve(recording: _Opened, c: Curve, all_rows: bool) -> None:
@@ -970,13 +1146,8 @@ def _print_table(key: str, rows: Sequence[tuple[str, QoS]], fields: Sequence[str
     """Print a row of figures for each key, their units under the heads."""
     heads = [key, *(field.replace("_", " ") for field in fields)]
     units = ["", *(UNITS.get(field, "") for field in fields)]
-    _print_aligned([heads, units, *([name, *(_cell(f, getattr(q, f)) for f in fields)] for name, q in rows)])
-
-
-def _print_aligned(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    cells = [[name, *(_cell(f, getattr(q, f)) for f in fields)] for name, q in rows]
+    print(aligned([heads, units, *cells]))
 
 
 _COMMANDS: Final = (
@@ -986,7 +1157,10 @@ _COMMANDS: Final = (
     ("synthesize", "make heartbeats of which everything is known", _configure_synthesize, _run_synthesize),
     ("replay", "tell a detector's quality of service at a threshold", _configure_replay, _run_replay),
     ("outages", "list the gaps in traces", _configure_outages, _run_outages),
-    ("curve", "compare detectors at many thresholds", _configure_curve, _run_curve),
+    ("curve", "tell the quality of service at many thresholds", _configure_curve, _run_curve),
+    ("compare", "compare detectors at equal detection time", _configure_compare, _run_compare),
+    ("tune", "find a threshold for a wanted quality of service", _configure_tune, _run_tune),
+    ("calibration", "tell whether thresholds keep what they promise", _configure_calibration, _run_calibration),
     ("describe", "tell what is in a trace", _configure_describe, _run_describe),
     ("study", "score detectors over many traces, on threads or on a cluster", _configure_study, _run_study),
     ("report", "write what is to be told of detectors on traces", _configure_report, _run_report),

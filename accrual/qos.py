@@ -82,6 +82,11 @@ class QoS:
     # What it was made of, in exact integers; set by _as_qos. The type is a comment, for an annotation makes a field.
     _sums = None  # type: _Sums | None
 
+    @property
+    def standing(self) -> float:
+        """The share of the heartbeats that came during a suspicion and did not end it; nan where nobody counted."""
+        return math.nan if self._sums is None else self._sums.late.touching / self.heartbeats
+
     def __add__(self, later: QoS) -> QoS:
         """The quality of service over this piece of a trace and the next, bit for bit that of the two as one.
 

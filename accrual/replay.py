@@ -585,28 +585,57 @@ class Replay:
         never = timeout > NEVER - 1 - np.maximum(last, 0)
         return np.where(never, NEVER, last + np.where(never, 0, timeout))
 
+    @property
+    def _counted(self) -> slice | NDArray[np.int64]:
+        """Which heartbeats were accepted."""
+        return slice(None) if self.chain.accepted is None else self.chain.accepted
+
+    @property
+    def _state(self) -> NDArray[np.int64]:
+        """The instant of the chain that tells the state after each accepted heartbeat."""
+        return np.arange(len(self.trace)) if self.chain.state is None else self.chain.state[self._counted]
+
+    @cached_property
+    def _around(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of the accepted heartbeats: the lateness just before the next one, and just after this one."""
+        arrivals, state = self.trace.arrivals[self._counted], self._state
+        before = self._lateness(state[:-1], np.maximum(np.diff(arrivals), 0))
+        return before, self._lateness(state, np.zeros_like(arrivals))
+
+    def _suspected(self, threshold: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """For accepted heartbeats: whether the next one finds a suspicion, and whether this one leaves it."""
+        if self.detector.compiled.sample:  # its level has steps: it may be the threshold for a while, and suspicious
+            arrivals, state = self.trace.arrivals[self._counted], self._state
+            known, wait = self.samples[state] >= 0, self.waits(threshold)[state]
+            late = np.maximum(np.diff(arrivals), 0) > wait[:-1] // engine.FIXED_UNITS
+            return late & known[:-1], (wait < 0) & known
+        before, after = self._around
+        z = self.reached(threshold)[self._state]
+        return before > z[:-1], after > z
+
+    def known(self) -> NDArray[np.bool_]:
+        """For each accepted heartbeat but the last: whether there is a level after it."""
+        return self.samples[self._state[:-1]] >= 0
+
+    def late(self, threshold: float) -> NDArray[np.bool_]:
+        """For each accepted heartbeat but the last: whether the next one finds the peer suspected."""
+        return self._suspected(threshold)[0]
+
+    def begins(self, threshold: float) -> NDArray[np.bool_]:
+        """For each accepted heartbeat but the last: whether a mistake begins before the next one comes."""
+        late, stays = self._suspected(threshold)
+        late[1:] &= ~(late[:-1] & stays[1:-1])  # suspected before a heartbeat inside the trace, and still after it
+        return late
+
     def mistakes(self, threshold: float) -> Mistakes:
         """Every suspicion of the trace, from its first known level on, touching ones merged.
 
         As many as ``accrual.qos(..., skip=0)`` counts.
         """
-        chosen = slice(None) if self.chain.accepted is None else self.chain.accepted
-        arrivals, deadlines = self.trace.arrivals[chosen], self.deadlines(threshold)[chosen]
-        state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[chosen]
-        interval = np.maximum(np.diff(arrivals), 0)
-        if self.detector.compiled.sample:
-            # Its level climbs in steps, so that it reaches a threshold and exceeds it at one instant: time decides.
-            wait, known = self.waits(threshold)[state], self.samples[state] >= 0
-            late, stays = known[:-1] & (interval > wait[:-1] // engine.FIXED_UNITS), known & (wait < 0)
-        else:
-            z = self.reached(threshold)[state]
-            late = self._lateness(state[:-1], interval) > z[:-1]
-            stays = self._lateness(state, np.zeros_like(arrivals)) > z
-        goes_on = late[:-1] & stays[1:-1]  # suspected before a heartbeat inside the trace, and still after it
-        begins, ends = late.copy(), late.copy()
-        begins[1:] &= ~goes_on
-        ends[:-1] &= ~goes_on
-        until = arrivals[1:].copy()
+        late, stays = self._suspected(threshold)
+        begins, ends = self.begins(threshold), late.copy()
+        ends[:-1] &= ~(late[:-1] & stays[1:-1])
+        deadlines, until = self.deadlines(threshold)[self._counted], self.trace.arrivals[self._counted][1:].copy()
         if len(late) and late[-1] and stays[-1]:
             until[-1] = NEVER
         return Mistakes(deadlines[:-1][begins], until[ends])

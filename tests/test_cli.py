@@ -350,6 +350,93 @@ def test_plot(accrual, file, name):
     assert sorted(os.listdir()) == sorted([file, name])
 
 
+# ---- compare, tune, calibration ----
+
+
+def test_compare_gives_what_compare_gives(results, trace, file):
+    [found] = results("compare", file, "--detector", "phi:window=100", "--detection-time", "150ms,0.3", "--seed", 5)
+    expected = ac.compare(trace, [ac.PhiNormal(window=100)], [0.15, 0.3], seed=5)
+    assert found == {"trace": file, "session": 1} | json.loads(json.dumps(expected.to_dict()))
+
+
+def test_compare_has_defaults(accrual, trace):
+    ac.Trace(np.arange(3000) * NS // 10 + np.arange(3000) ** 2 % 37 * 10**6, period=0.1).write("long.csv")
+    status, out, err = accrual("compare", "long.csv", "--at", "p99")
+    assert (status, err) == (0, "")
+    assert out.startswith("long.csv: 1,999 heartbeats in 199.9 s, from arrival 1,000 on; ")
+    for word in (
+        "equal 99 % quantile",
+        "fixed-timeout:period=0.1",
+        "phi-exponential",
+        "phi-normal",
+        "chen",
+        "expected",
+    ):
+        assert word in out
+
+
+def test_tune_gives_what_tune_gives(results, trace, file):
+    [found] = results("tune", file, "--detector", "phi:window=100", "--mistake-rate", "360/h", "--share", "0.6")
+    assert (
+        found
+        == {"trace": file, "session": 1}
+        | ac.tune(trace, ac.PhiNormal(window=100), mistake_rate=0.1, share=0.6).to_dict()
+    )
+    [found] = results("tune", file, "--detector", "fixed", "--detection-time", "150ms", "--at", "p99")
+    assert found["learnt"]["detection_time_p99"] == pytest.approx(0.15)
+    [found] = results("tune", file, "--detector", "fixed", "--time-to-failure", "1h", "--failover", "10s")
+    assert found["cost"] == ac.tune_cost(trace, ac.FixedTimeout(period=0.1), 3600, 10).cost
+
+
+@pytest.mark.parametrize(("text", "rate"), [("1/h", 1 / 3600), ("0.5", 0.5), ("3/10min", 0.005), ("2/s", 2.0)])
+def test_rates(results, file, text, rate):
+    assert results("tune", file, "--detector", "fixed", "--mistake-rate", text)[0]["mistake_rate"] == rate
+
+
+def test_what_cannot_be_met_is_an_answer(accrual, file):
+    status, out, err = accrual("tune", file, "--detector", "empirical:window=50", "--mistake-rate", "1/h")
+    assert (status, err) == (0, "")
+    assert "cannot be met: " in out
+
+
+def test_calibration_gives_what_calibration_gives(results, accrual, trace, file):
+    detectors = [ac.PhiNormal(window=100), ac.PhiStudent(window=20)]
+    arguments = [word for d in detectors for word in ("--detector", str(d))]
+    found = results("calibration", file, *arguments, "--thresholds", "1,2")
+    assert found == [
+        {"trace": file, "session": 1} | json.loads(json.dumps(ac.calibration(trace, d, [1, 2]).to_dict()))
+        for d in detectors
+    ]
+    status, out, _ = accrual("calibration", file)
+    assert status == 0
+    assert "beats.csv: phi-student: 999 heartbeats" in out
+
+
+@pytest.mark.parametrize("command", ["compare", "calibration"])
+def test_plots_of_them(accrual, file, command):
+    pytest.importorskip("matplotlib", reason="pip install accrual[lessons]")
+    status, _, err = accrual(command, file, "--detector", "phi:window=100", "--plot", "out.svg")
+    assert (status, err) == (0, "")
+    assert Path("out.svg").stat().st_size > 1000
+
+
+def test_progress_of_a_comparison(file, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert main(["compare", file, "--detector", "phi:window=100", "--detection-time", "0.2"]) == 0
+    assert "\r\x1b[K3 of 3: phi-normal:window=100, threshold " in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("command", ["compare", "calibration", "tune --mistake-rate 1"])
+def test_traces_shorter_than_the_window(accrual, trace, command):
+    trace[:50].write("short.csv")
+    verb, *rest = command.split()
+    status, out, err = accrual(verb, "short.csv", *rest)
+    assert (status, out) == (1, "")
+    assert err.startswith("accrual: short.csv: the window of ")
+    assert len(err.splitlines()) == 1
+
+
 # ---- import ----
 
 
@@ -831,6 +918,30 @@ def test_unwritable(accrual, file, out, force):
         ("curve beats.csv --thresholds 0:1e300:1e-300", "1e300"),
         ("curve beats.csv --plot out.gif", "out.gif"),
         ("curve beats.csv --plot -", "--plot"),
+        ("compare", "TRACE"),
+        ("compare ping.log", "3 sessions"),
+        ("compare beats.csv --detection-time 0", "0s"),
+        ("compare beats.csv --detection-time soon", "soon"),
+        ("compare beats.csv --detection-time 1,,2", "--detection-time"),
+        ("compare beats.csv --detection-time nan", "nan"),
+        ("compare beats.csv --at median", "median"),
+        ("compare beats.csv --seed -1", "seed"),
+        ("compare beats.csv --block 1us", "block"),
+        ("compare beats.csv --detector nonsense", "nonsense"),
+        ("tune beats.csv", "--mistake-rate"),
+        ("tune beats.csv --mistake-rate often", "often"),
+        ("tune beats.csv --mistake-rate 1/", "1/"),
+        ("tune beats.csv --mistake-rate 1/0", "1/0"),
+        ("tune beats.csv --mistake-rate 0", "mistake_rate"),
+        ("tune beats.csv --mistake-rate nan", "mistake_rate"),
+        ("tune beats.csv --failover 1s", "--time-to-failure"),
+        ("tune beats.csv --failover 1s --time-to-failure 1h --mistake-rate 1", "--time-to-failure"),
+        ("tune beats.csv --failover 0s --time-to-failure 1h --detector fixed", "0s"),
+        ("tune beats.csv --mistake-rate 1 --share 2", "share"),
+        ("calibration beats.csv --detector fixed", "probability"),
+        ("calibration beats.csv --thresholds nan", "nan"),
+        ("calibration beats.csv --plot out.gif", "out.gif"),
+        ("calibration beats.csv --transit 1", "--transit"),
         ("import beats.csv", "OUT"),
         ("import beats.csv out.txt", "out.txt"),
         ("import beats.csv out-", "out-"),
@@ -928,13 +1039,13 @@ def test_help(accrual):
     status, out, err = accrual("--help")
     assert (status, err) == (0, "")
     commands = ("record", "send", "import", "synthesize", "describe", "outages", "replay", "curve", "datasets")
-    for command in (*commands, "lessons", "doctor"):
+    for command in (*commands, "compare", "tune", "calibration", "study", "report", "lessons", "doctor"):
         assert command in out
         assert accrual(command, "--help")[0] == 0
 
 
 def test_help_knows_every_detector(accrual):
-    for command in ("replay", "curve"):
+    for command in ("replay", "curve", "compare", "tune", "calibration"):
         _, out, _ = accrual(command, "--help")
         for name in ac.DETECTORS:
             assert f"\n  {name}:" in out

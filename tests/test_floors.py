@@ -13,7 +13,7 @@ FLOORS = [
     ["detectors"],
     ["presets", "monitor", "aio", "traces"],
     ["replay"],
-    ["qos"],
+    ["qos", "matching", "blocks", "tables", "comparison", "tuning", "configuring", "reliability"],
     ["crew", "study"],
     ["isolation", "recovery"],
     ["show"],

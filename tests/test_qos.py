@@ -89,13 +89,21 @@ def test_a_curve_is_its_points(trace, detector, thresholds):
     np.testing.assert_array_equal(curve.mistakes, [point.mistakes for point in curve.points])
 
 
-@given(any_trace, detectors, st.floats(0.31, 40))
+@given(any_trace, detectors, st.floats(0.31, 40) | st.sampled_from([0.5, 2 / 3, 0.75, 1.0]))
 def test_mistakes_of_a_replay_are_those_of_its_qos(trace, detector, threshold):
     try:
         qos = ac.qos(trace, detector, threshold, skip=0)
     except ac.TraceError:
         return
     assert len(ac.replay(trace, detector).mistakes(threshold)) == qos.mistakes
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.9, 0.95, 0.999, 1.0])
+def test_mistakes_of_a_replay_where_levels_have_steps(share):
+    """Whole milliseconds: an interval is often as long as one of the window, and the level then exactly the share."""
+    arrivals = np.cumsum(np.random.default_rng(1).integers(90, 110, 3000)) * MS
+    replay, detector = ac.replay(arrivals, ac.Empirical(window=100)), ac.Empirical(window=100)
+    assert len(replay.mistakes(share)) == ac.qos(arrivals, detector, share, skip=0).mistakes > 1
 
 
 @given(

@@ -1,5 +1,6 @@
-"""Static pictures: curves of quality of service, the intervals of a trace, and the sentences that say the same to
-those who cannot see them.
+"""Static pictures: curves of quality of service, comparisons, promises of thresholds, the intervals of a trace.
+
+With each go the sentences that say the same to those who cannot see it.
 
 matplotlib is imported where it is needed, for it is an extra, and never through pyplot, whose state is not a library's
 to touch.
@@ -17,23 +18,31 @@ import numpy as np
 from accrual.traces.files import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
+    from accrual.comparison import Comparison
     from accrual.qos import Curve
+    from accrual.reliability import Calibration
     from accrual.traces.description import Description
 
 __all__ = [
     "FORMATS",
     "curves_figure",
     "curves_svg",
+    "describe_calibrations",
+    "describe_comparison",
     "describe_curves",
+    "draw_calibrations",
+    "draw_comparison",
     "draw_curves",
     "trace_figure",
+    "write_calibrations",
+    "write_comparison",
     "write_curves",
     "write_trace",
 ]
@@ -144,7 +153,9 @@ def _write_plainly(axis: Axis) -> None:
     axis.set_minor_formatter(PlainFormatter(minor_thresholds=(2, 0.5)))  # 2, 3 and 6 as well, up to two decades
 
 
-def _draw_bounds(ax: Axes, time: ArrayLike, bound: ArrayLike, colour: str, label: str = "_") -> None:
+def _draw_bounds(
+    ax: Axes, time: ArrayLike, bound: ArrayLike, colour: str, label: str = "_", side_by_side: bool = False
+) -> None:  # fmt: skip
     ax.plot(
         time,
         bound,
@@ -153,7 +164,7 @@ def _draw_bounds(ax: Axes, time: ArrayLike, bound: ArrayLike, colour: str, label
         marker="v",
         fillstyle="none",
         markersize=6,
-        markevery=_SPACING,
+        markevery=None if side_by_side else _SPACING,
         label=label,
     )
 
@@ -233,9 +244,13 @@ def curves_figure(curves: Sequence[Curve], title: str) -> Figure:
     >>> figure.axes[0].get_title(loc="left")
     'five heartbeats'
     """
+    return _picture(lambda ax: draw_curves(ax, curves), title)
+
+
+def _picture(draw: Callable[[Axes], None], title: str) -> Figure:
     figure = _figure()
     ax = figure.subplots()
-    draw_curves(ax, curves)
+    draw(ax)
     _entitle(ax, title)
     return figure
 
@@ -395,3 +410,139 @@ def write_trace(path: str | os.PathLike[str], description: Description, title: s
     """
     _check_format(path)
     _write(path, trace_figure(description, title), title, repr(description))
+
+
+# ---- detectors at equal detection time ----
+
+
+def draw_comparison(ax: Axes, comparison: Comparison) -> None:
+    """Draw the mistake rates of detectors at equal detection times, with their 95 % intervals.
+
+    A group for each detection time, in which the detectors stand side by side, in the order of the table; rates on a
+    logarithmic scale. Where no mistake was seen, an open triangle points down from the upper bound, 3.0 / observed;
+    what cannot be set so is not there.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        What to draw into.
+    comparison : Comparison
+        As `accrual.compare` gives it.
+    """
+    bounds = drawn = False
+    count = len(comparison.detectors)
+    for k, (detector, colour, marker) in enumerate(
+        zip(comparison.detectors, cycle(_COLOURS), cycle(_MARKERS), strict=False)
+    ):
+        rows = [row for row in comparison.rows if row.detector == detector and row.qos is not None]
+        place = np.array([comparison.detection_times.index(row.wanted) for row in rows])
+        place = place + 0.7 * (k / max(count - 1, 1) - 0.5)
+        rate = np.array([row.qos.mistake_rate for row in rows if row.qos is not None])
+        low, high = (np.array([getattr(row, name) for row in rows]) for name in ("rate_low", "rate_high"))
+        seen = rate > 0
+        reach = np.stack([rate - low, high - rate])[:, seen]
+        ax.errorbar(
+            place[seen], rate[seen], yerr=np.nan_to_num(np.maximum(reach, 0)), color=colour,
+            marker=marker, markersize=5, linestyle="none", capsize=2, label=str(detector),
+        )  # fmt: skip
+        _draw_bounds(ax, place[~seen], high[~seen], colour, side_by_side=True)
+        bounds |= not seen.all()
+        drawn |= len(rows) > 0
+    if bounds:
+        _draw_bounds(ax, [], [], "0.3", label="no mistake seen: 95 % upper bound")
+    kind = {"mean": "mean", "p99": "99 % quantile"}[comparison.at]
+    ax.set(xlabel=f"detection time $T_D$, {kind}, worst case [s]", ylabel=r"mistake rate $\lambda_M$ [1/s]")
+    ax.set_xticks(range(len(comparison.detection_times)), [f"{time:.4g}" for time in comparison.detection_times])
+    if drawn:  # matplotlib cannot draw a logarithmic scale of nothing
+        ax.set_yscale("log")
+    ax.grid(color="0.9", axis="y")
+    ax.set_axisbelow(True)
+    ax.legend(frameon=False, fontsize="small")
+
+
+def describe_comparison(comparison: Comparison) -> str:
+    """Say in words what `draw_comparison` shows: the text alternative of the picture."""
+    sentences = [f"Mistake rates at {comparison.title()}."]
+    for time in comparison.detection_times:
+        parts = []
+        for row in comparison.at_time(time):
+            if row.qos is None:
+                parts.append(f"{row.detector} {row.refused}")
+            elif not row.qos.mistakes:
+                parts.append(f"{row.detector} below {row.rate_high:.3g}")
+            else:
+                verdict = f", {row.verdict}" if row.verdict else ""
+                parts.append(
+                    f"{row.detector} {row.qos.mistake_rate:.3g} ({row.rate_low:.3g} to {row.rate_high:.3g}){verdict}"
+                )
+        sentences.append(f"At {time:.4g} s: {'; '.join(parts)}.")
+    return " ".join(sentences)
+
+
+def write_comparison(path: str | os.PathLike[str], comparison: Comparison, title: str) -> None:
+    """Write a picture of a comparison to a file, as `write_curves` does."""
+    _check_format(path)
+    figure = _picture(lambda ax: draw_comparison(ax, comparison), title)
+    _write(path, figure, title, describe_comparison(comparison))
+
+
+# ---- promises ----
+
+
+def draw_calibrations(ax: Axes, calibrations: Sequence[Calibration]) -> None:
+    """Draw the share of late heartbeats against what the thresholds promise: a reliability plot.
+
+    Both scales are logarithmic; on the dashed diagonal a promise is kept, above it more heartbeats are late than
+    promised. Bars are 95 % intervals. Thresholds that no heartbeat was later than are open triangles at 3.0 /
+    heartbeats; promises that are beyond what the trace can tell are left out.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        What to draw into.
+    calibrations : sequence of Calibration
+        As `accrual.calibration` gives them.
+    """
+    bounds = drawn = False
+    ends = [1.0]
+    for found, colour, marker in zip(calibrations, cycle(_COLOURS), cycle(_MARKERS), strict=False):
+        seen, told = found.late > 0, found.promised * found.heartbeats >= 0.1
+        shown = seen & (found.promised > 0)
+        reach = np.stack([found.share - found.low, found.high - found.share])[:, shown]
+        ax.errorbar(
+            found.promised[shown], found.share[shown], yerr=np.nan_to_num(np.maximum(reach, 0)), color=colour,
+            marker=marker, markersize=5, capsize=2, label=str(found.detector),
+        )  # fmt: skip
+        _draw_bounds(ax, found.promised[~seen & told], found.high[~seen & told], colour, side_by_side=True)
+        bounds |= bool((~seen & told).any())
+        drawn |= bool(shown.any())
+        ends += found.promised[shown].tolist()
+    if bounds:
+        _draw_bounds(ax, [], [], "0.3", label="none was late: 95 % upper bound")
+    ax.plot([min(ends), 1], [min(ends), 1], color="0.5", linestyle="--", label="promise kept")
+    ax.set(xlabel="share of late heartbeats that is promised", ylabel="share that was late")
+    if drawn:
+        ax.set(xscale="log", yscale="log")
+    ax.grid(color="0.9")
+    ax.set_axisbelow(True)
+    ax.legend(frameon=False, fontsize="small")
+
+
+def describe_calibrations(calibrations: Sequence[Calibration]) -> str:
+    """Say in words what `draw_calibrations` shows: the text alternative of the picture."""
+    sentences = ["Share of late heartbeats against the share that thresholds promise, on logarithmic scales."]
+    for found in calibrations:
+        name = found.detector.threshold_name
+        parts = [
+            f"{name} = {threshold:g} promises {promised:.3g}, {share:.3g} were late"
+            for threshold, promised, share in zip(found.thresholds, found.promised, found.share, strict=True)
+        ]
+        sentences.append(f"{found.detector}: {'; '.join(parts)}.")
+    return " ".join(sentences)
+
+
+def write_calibrations(path: str | os.PathLike[str], calibrations: Sequence[Calibration], title: str) -> None:
+    """Write a reliability plot to a file, as `write_curves` does."""
+    _check_format(path)
+    figure = _picture(lambda ax: draw_calibrations(ax, calibrations), title)
+    _write(path, figure, title, describe_calibrations(calibrations))

@@ -118,6 +118,22 @@ def _number(text: str, seconds: bool, whole: bool) -> int | float:
     return int(text) if whole else float(Decimal(found[1]) * Decimal(unit))  # decimal: 100ms is 0.1 to the last bit
 
 
+def parse_seconds(text: str) -> float:
+    """Read a duration as the command line writes it.
+
+    Examples
+    --------
+    >>> parse_seconds("150ms"), parse_seconds("2 h"), parse_seconds("0.1")
+    (0.15, 7200.0, 0.1)
+    """
+    try:
+        return float(_number(text, seconds=True, whole=False))
+    except ValueError:
+        raise ValueError(
+            f"a duration must be a number of seconds, or one with a unit such as 50ms, is {text!r}"
+        ) from None
+
+
 def _as_part(value: Any, field: dataclasses.Field[Any], label: str) -> Part | None:
     kinds: Mapping[str, type[Part]] | type[Part] = field.metadata["kinds"]
     if field.default is None and (value is None or value == "none"):

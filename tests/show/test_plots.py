@@ -219,3 +219,80 @@ def test_a_picture_of_a_trace_carries_its_description(tmp_path, description):
     assert texts["description"] == repr(description)
     with pytest.raises(ValueError, match=re.escape(".png, .svg, .pdf")):
         plots.write_trace(tmp_path / "trace.gif", description, "a trace")
+
+
+# ---- comparisons and calibrations ----
+
+
+@pytest.fixture(scope="module")
+def comparison(trace):
+    return ac.compare(trace, [ac.PhiNormal(window=100), ac.Empirical(window=100)], [0.12, 0.2, 0.9])
+
+
+@pytest.fixture(scope="module")
+def calibrations(trace):
+    return [ac.calibration(trace, d, [1, 2, 3, 5]) for d in (ac.PhiNormal(window=20), ac.PhiStudent(window=20))]
+
+
+def bars(ax):
+    """Markers with their intervals."""
+    return [(line.get_xydata(), np.array(list(bar[0].get_segments()))) for line, _, bar in ax.containers]
+
+
+def test_a_comparison_has_each_rate_and_its_interval(ax, comparison):
+    plots.draw_comparison(ax, comparison)
+    for detector, (points, intervals) in zip(comparison.detectors, bars(ax), strict=True):
+        rows = [r for r in comparison.rows if r.detector == detector and r.qos is not None and r.qos.mistakes]
+        np.testing.assert_allclose(points[:, 1], [row.qos.mistake_rate for row in rows])
+        groups = np.round(points[:, 0]).astype(int)
+        assert [comparison.detection_times[k] for k in groups] == [row.wanted for row in rows]
+        np.testing.assert_allclose(intervals[:, 0, 1], [row.rate_low for row in rows], atol=1e-12)
+        np.testing.assert_allclose(intervals[:, 1, 1], [row.rate_high for row in rows])
+    triangles = [y for line in lines(ax, "v") for y in line.get_ydata()]
+    assert triangles == [row.rate_high for d in comparison.detectors for row in comparison.rows
+                         if row.detector == d and row.qos is not None and not row.qos.mistakes]  # fmt: skip
+    assert ax.get_yscale() == "log"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.12", "0.2", "0.9"]
+
+
+def test_a_comparison_in_words(comparison):
+    text = plots.describe_comparison(comparison)
+    for row in comparison.rows:
+        if row.qos is None:
+            assert f"{row.detector} {row.refused}" in text
+        elif row.qos.mistakes:
+            assert f"{row.detector} {row.qos.mistake_rate:.3g} ({row.rate_low:.3g} to {row.rate_high:.3g})" in text
+        else:
+            assert f"{row.detector} below {row.rate_high:.3g}" in text
+
+
+def test_a_comparison_of_nothing(ax, trace):
+    sent = ac.Trace(trace.arrivals, sent=trace.arrivals - 10**7)  # no detection within the time under way
+    plots.draw_comparison(ax, ac.compare(sent, [ac.Empirical(window=100)], 1e-3))
+    assert ax.get_yscale() == "linear"  # matplotlib cannot draw a logarithmic scale of nothing
+
+
+def test_a_reliability_plot(ax, calibrations):
+    plots.draw_calibrations(ax, calibrations)
+    for found, (points, intervals) in zip(calibrations, bars(ax), strict=True):
+        seen = found.late > 0
+        np.testing.assert_allclose(points, np.stack([found.promised[seen], found.share[seen]], axis=1))
+        np.testing.assert_allclose(intervals[:, 1, 1], found.high[seen])
+    [diagonal] = [line for line in ax.lines if line.get_label() == "promise kept"]
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+
+
+def test_a_reliability_plot_in_words(calibrations):
+    text = plots.describe_calibrations(calibrations)
+    for found in calibrations:
+        assert f"{found.detector}: Phi = 1 promises 0.1, {found.share[0]:.3g} were late" in text
+
+
+@pytest.mark.parametrize("ending", plots.FORMATS)
+def test_their_files(tmp_path, comparison, calibrations, ending):
+    for write, what in ((plots.write_comparison, comparison), (plots.write_calibrations, calibrations)):
+        paths = [tmp_path / f"{write.__name__}{k}{ending}" for k in range(2)]
+        for path in paths:
+            write(path, what, "a $ title")
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+        assert len(paths[0].read_bytes()) > 1000
