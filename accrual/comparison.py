@@ -14,9 +14,9 @@ import numpy as np
 
 from accrual.blocks import FEWEST, Blocks, as_seed
 from accrual.detectors import NS, Detector, FixedTimeout, PhiExponential, as_detector
-from accrual.matching import AT, Matched, as_times, first_full, match
+from accrual.matching import AT, Matched, as_times, match
 from accrual.qos import QoS, Scoring
-from accrual.replay import Replay, as_trace
+from accrual.replay import Replay, as_trace, full_from
 from accrual.tables import aligned, as_html, figure, plain
 from accrual.traces.trace import Trace, TraceError
 
@@ -271,7 +271,7 @@ def compare(
     wanted = None if detection_time is None else as_times("detection_time", detection_time)
     compared = _with_baselines(trace, [detectors] if isinstance(detectors, Detector) else list(detectors))
     if skip is None:
-        skip = max(first_full(trace, detector) for detector in compared)
+        skip = full_from(trace, compared)
     fixed = Scoring(trace, compared[0], skip, transit, threads)
     blocks = Blocks(fixed, block, seed)
     if wanted is None:

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from accrual.qos import QoS, Scoring
-from accrual.replay import Chain, Replay
-from accrual.traces.trace import Trace, TraceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from accrual.detectors import Detector
 
-__all__ = ["AT", "Matched", "as_times", "first_full", "match"]
+__all__ = ["AT", "Matched", "as_times", "match"]
 
 AT: Final = {"mean": "detection_time", "p99": "detection_time_p99"}
 """What can be made equal, and the field of QoS that holds it."""
@@ -56,37 +53,6 @@ def as_times(name: str, times: object) -> list[float]:
     if not len(values) or not ((values > 0) & np.isfinite(values)).all():
         raise ValueError(f"{name} must be one or more numbers of seconds above 0, got {times!r}")
     return np.unique(values).tolist()  # type: ignore[no-any-return]
-
-
-def first_full(trace: Trace, detector: Detector) -> int:
-    """The first arrival after which a detector's window is full.
-
-    Raises
-    ------
-    TraceError
-        If it never is.
-
-    Examples
-    --------
-    >>> import accrual as ac
-    >>> first_full(ac.Trace([0, 10, 20, 30, 40]), ac.PhiNormal(window=3))
-    3
-    """
-    window: int = getattr(detector, "window", getattr(detector, "long", 0))
-    chain = Chain(trace, detector.compiled)
-    if window == 0 or chain.accepted is None or detector.compiled.scheduled:
-        count = len(trace) if chain.accepted is None else len(chain.accepted)
-        full = window if chain.accepted is None or window >= count else int(chain.accepted[window])
-    else:
-        samples = Replay(trace, detector, 1, chain).samples[chain.state]
-        count = len(chain.accepted)
-        full = int(np.argmax(samples >= window)) if (samples >= window).any() else len(trace)
-    if full >= len(trace):
-        raise TraceError(
-            f"the window of {detector}, {window:,} intervals, is never full: {len(trace):,} heartbeats, "
-            f"of which {count:,} count"
-        )
-    return full
 
 
 def match(

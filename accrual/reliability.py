@@ -13,9 +13,8 @@ import numpy as np
 
 from accrual.blocks import FEWEST, Blocks, as_seed
 from accrual.detectors import Detector, Empirical, as_detector
-from accrual.matching import first_full
 from accrual.qos import Scoring, as_thresholds
-from accrual.replay import Replay, as_trace
+from accrual.replay import Replay, as_trace, full_from
 from accrual.tables import aligned, as_html, figure, plain
 from accrual.traces.trace import Trace, TraceError
 
@@ -164,7 +163,7 @@ def calibration(
     own = SHARES if isinstance(detector, Empirical) else PHIS
     asked = as_thresholds(own if thresholds is None else thresholds)
     promised = _promised(detector, asked)
-    first = first_full(trace, detector) if skip is None else skip
+    first = full_from(trace, [detector]) if skip is None else skip
     scoring = Scoring(trace, detector, first, 0.0, threads)
     blocks = Blocks(scoring, block, seed)
     replay = Replay(trace, detector, threads, scoring.chain)

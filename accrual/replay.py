@@ -105,6 +105,7 @@ class Chain:
 
     def __init__(self, trace: Trace, detector: engine.Detector, past: Past | None = None) -> None:
         self.window, self.sequential = detector.window, detector.sequential
+        self.held = detector.window if detector.columns else 0  # without a ring the window only counts
         self.past, self.known, self.fresh, self.place = past, 0, 0, 0
         if past is not None:
             trace = joined(past.heartbeats, trace)
@@ -164,10 +165,10 @@ class Chain:
         return list(zip(self.starts.tolist(), ends.tolist(), strict=True))
 
     def full_from(self) -> int | None:
-        """The first heartbeat after which the window is full; None where it never is."""
+        """The first heartbeat after which the window is full, if there is one; None where it never is."""
         last = np.arange(len(self.arrivals)) if self.state is None else self.state
         begin = self.starts[np.searchsorted(self.starts, last, side="right") - 1]
-        full = np.flatnonzero(last - begin >= self.window)
+        full = np.flatnonzero(last - begin >= self.held)
         return int(full[0]) if len(full) else None
 
     def reach_back(self, heartbeat: int, intervals: int) -> int:

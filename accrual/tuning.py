@@ -16,9 +16,9 @@ import numpy as np
 
 from accrual.blocks import Blocks, as_seed
 from accrual.detectors import Detector, as_detector
-from accrual.matching import AT, as_times, first_full, match
+from accrual.matching import AT, as_times, match
 from accrual.qos import QoS, Scoring
-from accrual.replay import Replay, as_trace
+from accrual.replay import Replay, as_trace, full_from
 from accrual.tables import aligned, as_html, figure, plain
 from accrual.traces.trace import Trace, TraceError
 
@@ -275,7 +275,7 @@ class _Halves:
         whole, self.detector, self.seed = as_trace(trace), as_detector(detector), as_seed(seed)
         if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not 0 < share < 1:
             raise ValueError(f"share must be a number above 0 and below 1, got {share!r}")
-        first = first_full(whole, detector) if skip is None else skip
+        first = full_from(whole, [detector]) if skip is None else skip
         Scoring(whole, detector, first, transit, threads)  # a skip or transit that is none is named as such
         cut = first + max(round(share * (len(whole) - 1 - first)), 1)
         if cut >= len(whole) - 1:

@@ -13,8 +13,9 @@ from strategies import detectors, traces
 
 import accrual as ac
 from accrual.blocks import Blocks, poisson_interval
-from accrual.matching import first_full, match
+from accrual.matching import match
 from accrual.qos import Scoring
+from accrual.replay import full_from
 
 MS = 1_000_000
 
@@ -178,13 +179,14 @@ def test_fixed_timeout_and_multiple_of_the_mean_are_always_there():
 
 def test_observation_starts_where_all_windows_are_full():
     found = ac.compare(bursty(), [ac.PhiNormal(window=300), ac.PhiStudent(window=50)], 0.15)
-    assert found.skip == first_full(bursty(), ac.PhiNormal(window=300)) == 300
+    assert found.skip == full_from(bursty(), [ac.PhiNormal(window=300)]) == 300
     assert ac.compare(bursty(), [ac.PhiNormal(window=300)], 0.15, skip=500).skip == 500
     swapped = np.arange(1000) * 100 * MS
     trace = ac.Trace(swapped, sequence=[0, 2, 1, *range(3, 1000)])
-    assert first_full(trace, ac.PhiNormal(window=10)) == 11  # one of them does not count
-    assert first_full(trace, ac.Chen(period=0.1, window=10)) == 11
-    assert first_full(trace, ac.PhiExponential(window=10, first_interval=1.0)) == 10  # and here one is given
+    assert full_from(trace, [ac.PhiNormal(window=10)]) == 11  # one of them does not count
+    assert full_from(trace, [ac.Chen(period=0.1, window=10)]) == 10  # ten heartbeats have nine intervals
+    assert full_from(trace, [ac.ExpectedArrival()]) == 0  # which has no window
+    assert full_from(trace, [ac.PhiExponential(window=10, first_interval=1.0)]) == 10  # and here one is given
 
 
 def test_a_level_that_stops_learning_is_compared_and_named():
@@ -394,7 +396,7 @@ def test_detectors_that_are_none(wrong):
 
 @pytest.mark.parametrize("n", [0, 1, 2, 50])
 def test_traces_shorter_than_the_window(n):
-    with pytest.raises(ac.TraceError, match=r"never full|nothing to"):
+    with pytest.raises(ac.TraceError, match=r"never fill|nothing to"):
         ac.compare(bursty()[:n], [ac.PhiNormal(window=50)])
 
 
@@ -411,5 +413,5 @@ def test_equal_instants():
 
 
 def test_a_window_that_a_rule_never_fills():
-    with pytest.raises(ac.TraceError, match="never full"):
+    with pytest.raises(ac.TraceError, match="never fill"):
         ac.compare(bursty(), [ac.PhiExponential(window=50, max_interval=0.0)], 0.15)

@@ -231,7 +231,7 @@ def test_costs_that_are_none(name, value):
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 51, 52])
 def test_traces_too_short(n):
-    with pytest.raises(ac.TraceError, match=r"never full|nothing to"):
+    with pytest.raises(ac.TraceError, match=r"never fill|nothing to"):
         ac.tune(bursty()[:n], ac.PhiNormal(window=50), mistake_rate=1)
 
 
