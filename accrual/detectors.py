@@ -654,9 +654,9 @@ class ExpectedArrival(Detector):
 
     Measured at equal mean detection time against a fixed timeout tuned on the same trace (docs/which-detector.md):
 
-    - **wins** where the margin lies within the jitter, and after queues and outages: on 28 recordings of others (ping over
-      the Internet, PlanetLab, sensors) half as many mistakes, fewer at 17 of 41 detection times and more at one; fewer
-      than :class:`Chen` and :class:`PhiNormal` nearly everywhere. Part of it is that a stale arrival leaves it
+    - **wins** where the margin lies within the jitter, and after queues and outages: on 28 recordings of others (ping
+      over the Internet, PlanetLab, sensors) half as many mistakes, fewer at 17 of 41 detection times and more at one;
+      fewer than :class:`Chen` and :class:`PhiNormal` nearly everywhere. Part of it is that a stale arrival leaves it
       suspicious, which counts as detected.
     - **ties** on average on the nine recordings of this project, most of which are disturbed on purpose, and beyond the
       jitter everywhere, where only losses, outages and pauses are left: no detector that looks at arrivals alone can
