@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from accrual._version import __version__
+from accrual.comparison import Comparison, compare
 from accrual.detectors import parse_detector
 from accrual.qos import UNITS, Curve, curve
 from accrual.replay import full_from
@@ -109,12 +110,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Chapter:
-    """What was found on one trace: a curve for each detector, and its figures where users commonly set it."""
+    """What was found on one trace: a curve for each detector, its figures where users commonly set it, a comparison."""
 
     subject: Subject
     skip: int
     curves: list[Curve]
     typical: list[Curve]
+    comparison: Comparison | str
+    """At equal detection time; or why there is none."""
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""
@@ -129,6 +132,7 @@ class Chapter:
             "skip": self.skip,
             "curves": [found.to_dict() for found in self.curves],
             "typical": [found.to_dict() for found in self.typical],
+            "comparison": self.comparison if isinstance(self.comparison, str) else self.comparison.to_dict(),
         }
 
 
@@ -235,7 +239,12 @@ def make_report(
         except TraceError as error:
             failures.append((subject.label, str(error)))
             continue
-        chapters.append(Chapter(subject, begin, curves, typical))
+        compared: Comparison | str
+        try:
+            compared = compare(trace, known, skip=begin, transit=transit, threads=threads)
+        except TraceError as error:  # too short for blocks, say: the curves stand all the same
+            compared = str(error)
+        chapters.append(Chapter(subject, begin, curves, typical, compared))
     parameters = {
         "detectors": list(detectors),
         "thresholds": "each detector's own" if thresholds is None else np.asarray(thresholds, float).tolist(),
@@ -346,7 +355,8 @@ def _chapter(number: int, chapter: Chapter) -> str:
         f"<h3>What is known of it</h3>\n{_list(known)}",
         "<h3>Mistake rate against detection time</h3>",
         _figure(curves, label),
-        # The comparison at equal detection time has its place here: a section made of what accrual.compare gives.
+        "<h3>At equal detection time</h3>",
+        _compared(chapter.comparison),
         "<h3>At the usual thresholds</h3>",
         _typical(chapter.typical),
         "<h3>At other thresholds</h3>",
@@ -377,6 +387,19 @@ def _typical(found: list[Curve]) -> str:
         for one in found
     ]
     return _table("Each detector where users commonly set it", ("detector", "threshold", *_TYPICAL), rows, text=2)
+
+
+def _compared(found: Comparison | str) -> str:
+    if isinstance(found, str):
+        return f"<p>{_text(found)}</p>"
+    parts = []
+    for time in found.detection_times:
+        # As wide as a page; the p99 and the duration of mistakes are in the JSON beside it.
+        head, units, *rows = ([*row[:3], *row[4:6], *row[7:]] for row in found.table(time))
+        named = [f"{name} [{unit}]" if unit else name for name, unit in zip(head, units, strict=True)]
+        named[2] = "detection time [s]"
+        parts.append(_table(found.title(time), named, rows, text=1))
+    return "\n".join([*parts, *(f"<p>{_text(note)}</p>" for note in found.notes)])
 
 
 def _curve(found: Curve) -> str:

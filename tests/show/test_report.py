@@ -67,6 +67,23 @@ def document(made):
     return Document(made.to_html())
 
 
+def test_detectors_are_compared_at_equal_detection_time(made, document, trace):
+    [chapter] = made.chapters
+    found = ac.compare(trace, [curve.detector for curve in chapter.curves], skip=chapter.skip)
+    assert chapter.to_dict()["comparison"] == found.to_dict()
+    captions = [element["text"] for element in document.all("caption")]
+    assert [found.title(time) for time in found.detection_times] == [c for c in captions if c.startswith("equal mean")]
+    cells = [element["text"] for element in document.all("td")]
+    for row in found.rows:
+        assert (row.refused if row.qos is None else f"{row.qos.mistakes:,}") in cells
+
+
+def test_where_there_is_nothing_to_compare_the_curves_stand(made):
+    [chapter] = make_report([Subject("still", "b.csv", 1, "", ac.Trace([5] * 300))], ["phi:window=100"]).chapters
+    assert isinstance(chapter.comparison, str)
+    assert len(chapter.curves) == 1
+
+
 @pytest.fixture
 def accrual(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
