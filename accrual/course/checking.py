@@ -55,15 +55,28 @@ def check(name: str, answer: Any = None) -> None:
 
 def questions() -> dict[str, Callable[[Any], str]]:
     """Every question of every lesson, by its number."""
-    for module in pkgutil.iter_modules(importlib.import_module("accrual.course").__path__):
-        if module.name.startswith("lesson_"):
-            importlib.import_module(f"accrual.course.{module.name}")
+    for module in _modules():
+        importlib.import_module(f"accrual.course.{module.name}")
     return _QUESTIONS
 
 
+def _judge(name: str) -> Callable[[Any], str] | None:
+    """The question of this number; only its lesson's module is loaded, for others may need more than is installed."""
+    lesson = name.partition(".")[0]
+    if lesson in {module.name.removeprefix("lesson_") for module in _modules()}:
+        importlib.import_module(f"accrual.course.lesson_{lesson}")
+    return _QUESTIONS.get(name)
+
+
+def _modules() -> list[pkgutil.ModuleInfo]:
+    found = pkgutil.iter_modules(importlib.import_module("accrual.course").__path__)
+    return [module for module in found if module.name.startswith("lesson_")]
+
+
 def _verdict(name: str, answer: Any) -> str:
-    judge = questions().get(name) if isinstance(name, str) else None
+    judge = _judge(name) if isinstance(name, str) else None
     if judge is None:
+        questions()
         return f"There is no question {name!r}. There are {', '.join(_QUESTIONS)}."
     if answer is None or answer is ...:
         return f"{name} … no answer yet. {judge.__doc__}"
