@@ -433,7 +433,7 @@ def test_traces_shorter_than_the_window(accrual, trace, command):
     verb, *rest = command.split()
     status, out, err = accrual(verb, "short.csv", *rest)
     assert (status, out) == (1, "")
-    assert err == "accrual: short.csv: too short: 50 heartbeats never fill the window of phi-normal\n"
+    assert err.startswith("accrual: short.csv: too short: 50 heartbeats never fill the window of ")
     assert len(err.splitlines()) == 1
 
 
