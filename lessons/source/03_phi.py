@@ -334,8 +334,8 @@ check("03.5", mistakes_in_1000)
 # %% [markdown] {"items": [61, 69, 72]}
 # ## φ against k × T on recorded heartbeats *(7 minutes)*
 #
-# Two recordings, some 18 minutes each, a heartbeat every 10 ms. Nobody crashed in them, so **every suspicion is a
-# mistake**.
+# Two of the recordings that come with the library, `idle` and `contended`: some 18 minutes each, a heartbeat every
+# 10 ms. Nobody crashed in them, so **every suspicion is a mistake**.
 
 # %%
 ac.datasets()

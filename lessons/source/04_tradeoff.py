@@ -36,7 +36,7 @@ from accrual.show.tradeoff import EqualDetection, PriceOfMistakes, cost, matched
 #
 # The lecture says of φ that history *lowers misjudgement*, and that Φ tunes it freely. And its verdict: where the
 # network is known and stable, use a fixed timeout; where it changes in a regular way, use φ. Let us see. These are all
-# traces that come with the library: two recordings, and synthetic ones of which we know what is in them. (Of
+# traces that come with the library: nine recordings, and synthetic ones of which we know what is in them. (Of
 # `synthetic-paper-week` we take the first fourteen hours.)
 
 # %%
@@ -93,9 +93,10 @@ for name in ("idle", "stationary", "regime-switching", "diurnal", "contended"):
     print(f"{name:35} {low:9.2f} {middle:9.2f} {high:11.2f}")
 
 # %% [markdown] {"items": [93]}
-# And where silence comes in **bursts** (`contended`, `bursty`, `paper-week`) φ is behind: a burst of losses, or a stop,
-# blows up the deviation, and φ is then patient for a thousand heartbeats for no reason. It pays with detection time,
-# and has nothing for it when the next burst comes. The lecture says so too: irregular intervals are not for φ.
+# And where silence comes in **bursts** (`paused`, `gc`, `partitioned`, `bursty`, `paper-week`) φ is behind: a burst of
+# losses, or a stop, blows up the deviation, and φ is then patient for a thousand heartbeats for no reason. It pays with
+# detection time, and has nothing for it when the next burst comes. The lecture says so too: irregular intervals are not
+# for φ.
 #
 # (In `synthetic-crash` fourteen of the "mistakes" are none: there the sender did crash, and both detectors saw it.)
 #
