@@ -92,6 +92,8 @@ def test_the_search_against_the_oracle(detector, intervals, wanted):
     if point.qos is None:
         assert point.refused
         return
+    if detector.law != "linear" and detector.compiled.inverse(point.threshold, 4) < -8:
+        return  # below, no law promises digits: a pause of 2.5 s and 2 s wanted are a level of 1e-300
     truth = oracle.qos(trace, detector, point.threshold, skip=40)
     near = 0.005 if detector.name == "empirical" else 1e-8
     assert float(truth.detection_time) == pytest.approx(wanted, rel=near)
