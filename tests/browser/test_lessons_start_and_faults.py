@@ -158,7 +158,7 @@ def test_the_map_leads_to_the_sections(start_lesson, artefacts):
     branch.focus()
     page.keyboard.press("Enter")
     start_lesson.screenshots(artefacts)
-    link = page.locator(".accrual-map li", has_text="Ten slots, the eleventh heartbeat").locator("a").last
+    link = page.locator(".accrual-map details li", has_text="Ten slots, the eleventh heartbeat").locator("a")
     link.focus()
     page.keyboard.press("Enter")
     page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.context?.path === '03_phi.ipynb'")
