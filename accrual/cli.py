@@ -288,14 +288,7 @@ def _configure_describe(parser: argparse.ArgumentParser) -> None:
 def _configure_study(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("traces", nargs="+", metavar="TRACE", help="a file, the name of a dataset, a folder of files, or a pattern (*)")
-    add(
-        "--detector",
-        type=_detector,
-        action="append",
-        dest="detectors",
-        metavar=_DETECTOR,
-        help=f"may be repeated (default: {' and '.join(_COMPARED)})",
-    )
+    _add_detectors(parser, " and ".join(_COMPARED))
     add(
         "--thresholds",
         type=_thresholds,
@@ -324,14 +317,7 @@ def _configure_report(parser: argparse.ArgumentParser) -> None:
     add("traces", nargs="+", metavar="TRACE", help=_TRACE_HELP)
     add("-o", "--out", required=True, type=_named((".html",)), metavar="OUT", help="where to write: .html")
     add("--data", type=_named((".json",)), metavar="FILE", help="write the figures beside it as JSON: .json")
-    add(
-        "--detector",
-        type=_detector,
-        action="append",
-        dest="detectors",
-        metavar=_DETECTOR,
-        help=f"may be repeated (default: {' and '.join(_COMPARED)})",
-    )
+    _add_detectors(parser, " and ".join(_COMPARED))
     add(
         "--thresholds",
         type=_thresholds,
