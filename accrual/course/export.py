@@ -63,7 +63,7 @@ def page(name: str, notebook: bytes) -> str:
     import nbformat
     from nbclient import NotebookClient
 
-    from accrual.show.phi import _source
+    from accrual.show.widget import source
 
     run = nbformat.reads(notebook.decode(), as_version=4)  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory(prefix="accrual-") as folder, _one_line(name):
@@ -79,7 +79,7 @@ def page(name: str, notebook: bytes) -> str:
         style=_style(),
         body=re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', body),
         data=data,
-        runtime=_source("page.js"),
+        runtime=source("page.js"),
     )
 
 
@@ -161,9 +161,9 @@ def _formula(tex: str, display: bool = False) -> str:
 def _style() -> str:
     from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 
-    from accrual.show.phi import _source
+    from accrual.show.widget import source
 
-    return str(HtmlFormatter().get_style_defs(".highlight")) + _source("page.css")
+    return str(HtmlFormatter().get_style_defs(".highlight")) + source("page.css")
 
 
 _PAGE: Final = """<!DOCTYPE html>

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from traitlets import Dict, Int, List, Unicode, validate
 
-from accrual.show.phi import _source, _Widget
+from accrual.show.widget import Widget, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -245,7 +245,7 @@ _REPAIR_TIMES: Final = (
 )
 
 
-class Nines(_Widget):
+class Nines(Widget):
     """Mean times to failure and to repair, and the availability that they make.
 
     Attributes
@@ -259,8 +259,8 @@ class Nines(_Widget):
     Nines(works for 30 days, repaired in 4 h: 99.448 % available, down 48.4 h a year)
     """
 
-    _css = _source("phi.css", "faults.css")
-    _esm = _source("controls.js", "nines.js")
+    _css = source("phi.css", "faults.css")
+    _esm = source("controls.js", "nines.js")
 
     stops = Dict().tag(sync=True)
     table: List[Any] = List().tag(sync=True)
@@ -291,7 +291,7 @@ class Nines(_Widget):
         )
 
 
-class WhichFailed(_Widget):
+class WhichFailed(Widget):
     """A game: a peer falls silent, and you say what happened to it.
 
     Parameters
@@ -314,8 +314,8 @@ class WhichFailed(_Widget):
     WhichFailed(case 1 of 5 after 15 s: 10 heartbeats, silent for 4.96 s, 5 explanations fit)
     """
 
-    _css = _source("phi.css", "faults.css")
-    _esm = _source("controls.js", "which_failed.js")
+    _css = source("phi.css", "faults.css")
+    _esm = source("controls.js", "which_failed.js")
 
     cases: List[Any] = List().tag(sync=True)
     names = List(Unicode()).tag(sync=True)
@@ -363,7 +363,7 @@ _MTTRS: Final = (
 _MOST_NODES: Final = 5
 
 
-class Recovery(_Widget):
+class Recovery(Widget):
     """A few nodes, isolated when they fail; with and without recovery, over a year.
 
     Attributes
@@ -378,8 +378,8 @@ class Recovery(_Widget):
     Recovery(3 nodes, repaired in 1 day: after a year 99.9966 % in service, isolated only 0.0016 %)
     """
 
-    _css = _source("phi.css", "faults.css")
-    _esm = _source("controls.js", "recovery.js")
+    _css = source("phi.css", "faults.css")
+    _esm = source("controls.js", "recovery.js")
 
     days: List[Any] = List().tag(sync=True)
     repairs: List[Any] = List().tag(sync=True)

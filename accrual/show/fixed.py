@@ -16,7 +16,8 @@ from accrual.detectors import FixedTimeout
 from accrual.monitor import Monitor
 from accrual.qos import curve
 from accrual.replay import as_trace, replay
-from accrual.show.phi import METRICS, NS, _source, _Widget, timeline
+from accrual.show.phi import METRICS, NS, timeline
+from accrual.show.widget import Widget, source
 from accrual.traces import Trace
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def _nearest(choices: Sequence[float], proposal: dict[str, Any]) -> Any:
     return min(choices, key=lambda choice: abs(math.log(choice / proposal["value"])))
 
 
-class CrashTimeline(_Widget):
+class CrashTimeline(Widget):
     """Heartbeats on their way to a watcher, a crash that can be dragged, and when it is noticed.
 
     Parameters
@@ -267,8 +268,8 @@ class CrashTimeline(_Widget):
     CrashTimeline(5 x 0.2 s = 1 s: crash 0 s after a heartbeat was sent, suspected 1.03 s later)
     """
 
-    _esm = _source("controls.js", "crash_timeline.js")
-    _css = _source("phi.css", "fixed.css")
+    _esm = source("controls.js", "crash_timeline.js")
+    _css = source("phi.css", "fixed.css")
 
     PERIODS: Final = (0.1, 0.2, 0.5, 1.0)
     BEATS: Final = tuple(range(1, 11))
@@ -324,7 +325,7 @@ class CrashTimeline(_Widget):
         )
 
 
-class Topologies(_Widget):
+class Topologies(Widget):
     """Who watches whom, and how many messages that takes.
 
     Attributes
@@ -340,8 +341,8 @@ class Topologies(_Widget):
     Topologies(10 nodes, all send to one: 9 messages a period, 9 at the busiest node)
     """
 
-    _esm = _source("controls.js", "topologies.js")
-    _css = _source("phi.css", "fixed.css")
+    _esm = source("controls.js", "topologies.js")
+    _css = source("phi.css", "fixed.css")
 
     NODES: Final = (3, 5, 10, 20, 50)
     PERIOD: Final = 0.2
@@ -396,7 +397,7 @@ class Topologies(_Widget):
 FIELDS: Final = (*METRICS, "detection_time_uniform")
 
 
-class KTimesT(_Widget):
+class KTimesT(Widget):
     """A fixed timeout k x T over a recorded trace: its mistakes and its detection time.
 
     A longer period T is what the same sender would have sent, had it sent each second heartbeat, each fifth, and so on.
@@ -414,8 +415,8 @@ class KTimesT(_Widget):
         FixedTimeout at all stops of k, for each stop of T.
     """
 
-    _esm = _source("controls.js", "tradeoff.js", "k_times_t.js")
-    _css = _source("phi.css", "fixed.css")
+    _esm = source("controls.js", "tradeoff.js", "k_times_t.js")
+    _css = source("phi.css", "fixed.css")
 
     BEATS: Final = (*range(1, 11), 12, 15, 20, 25, 30, 40, 50, 75, 100)
     EVERY: Final = (1, 2, 5, 10, 20, 50)

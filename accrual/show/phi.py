@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import anywidget
 import numpy as np
 from traitlets import Dict, Float, Int, List, TraitError, observe, validate
 
@@ -23,6 +21,7 @@ from accrual.detectors import FixedTimeout, PhiNormal
 from accrual.monitor import Monitor
 from accrual.qos import curve
 from accrual.replay import as_trace, replay
+from accrual.show.widget import Widget, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -327,27 +326,9 @@ def telling_timeouts(arrivals: ArrayLike, points: int = 120) -> NDArray[np.float
 # ---- widgets --------------------------------------------------------------------------------------------------------
 
 
-def _source(*names: str) -> str:
-    """The text of files beside this one: an anywidget is one module, and fetches nothing."""
-    return "\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
-
-
 def _plain(values: NDArray[Any]) -> list[float | None]:
     """For JSON, which knows no NaN."""
     return [None if value != value else value for value in values.tolist()]
-
-
-class _Widget(anywidget.AnyWidget):
-    """What the widgets share. Where no front end draws them, their text says what they would show."""
-
-    _css = _source("phi.css")
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.describe()})"
-
-    def describe(self) -> str:
-        """What the widget shows now, in words."""
-        raise NotImplementedError
 
 
 EXAMPLE: Final = tuple(
@@ -356,7 +337,7 @@ EXAMPLE: Final = tuple(
 """Arrival times for the lecture's window of ten slots, about a second apart [ns]."""
 
 
-class SamplingWindow(_Widget):
+class SamplingWindow(Widget):
     """Step 1: heartbeats enter a ring of slots, one at a time, and back.
 
     Parameters
@@ -372,7 +353,7 @@ class SamplingWindow(_Widget):
     SamplingWindow(1 heartbeat arrived: 1 time, 0 intervals)
     """
 
-    _esm = _source("controls.js", "sampling_window.js")
+    _esm = source("controls.js", "sampling_window.js")
 
     steps: List[Any] = List().tag(sync=True)
     arrived = Int(1).tag(sync=True)
@@ -395,7 +376,7 @@ class SamplingWindow(_Widget):
         )
 
 
-class Tail(_Widget):
+class Tail(Widget):
     """Steps 2 and 3: the window's distribution, the tail beyond the silence so far, and phi.
 
     Parameters
@@ -409,7 +390,7 @@ class Tail(_Widget):
     Tail(after 1.008 s of silence: P_later = 0.5, phi = 0.301)
     """
 
-    _esm = _source("controls.js", "tail.js")
+    _esm = source("controls.js", "tail.js")
 
     numbers = Dict().tag(sync=True)
     stop = Int(0).tag(sync=True)
@@ -447,7 +428,7 @@ BEATS: Final = stops(1, 20, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8))
 PERIODS: Final = stops(0.5, 20, (1, 2, 5))  # in periods of the trace
 
 
-class PhiAgainstFixed(_Widget):
+class PhiAgainstFixed(Widget):
     """Phi accrual and a fixed timeout k x T over the same trace, side by side.
 
     Both are scored over the same stretch: from the heartbeat on at which the largest window of the slider is full.
@@ -472,7 +453,7 @@ class PhiAgainstFixed(_Widget):
         Where scoring starts, as in `accrual.qos`.
     """
 
-    _esm = _source("controls.js", "tradeoff.js", "phi_against_fixed.js")
+    _esm = source("controls.js", "tradeoff.js", "phi_against_fixed.js")
 
     threshold = Float(8.0).tag(sync=True)
     window = Int(0).tag(sync=True)

@@ -6,12 +6,12 @@ from typing import Any
 
 from traitlets import Int
 
-from accrual.show.phi import _source, _Widget
+from accrual.show.widget import Widget, source
 
 __all__ = ["SelfTest"]
 
 
-class SelfTest(_Widget):
+class SelfTest(Widget):
     """Ask the kernel from the browser, and say how long the answer took.
 
     All that the lessons' widgets need is on the way: the package in the kernel, the connection between kernel and
@@ -28,7 +28,7 @@ class SelfTest(_Widget):
     SelfTest(no browser has asked yet)
     """
 
-    _esm = _source("controls.js", "self_test.js")
+    _esm = source("controls.js", "self_test.js")
 
     answered = Int(0)
 

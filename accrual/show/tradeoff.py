@@ -15,7 +15,8 @@ from traitlets import Dict, Float, TraitError, Unicode, validate
 from accrual.detectors import FixedTimeout, PhiNormal
 from accrual.qos import Curve, curve
 from accrual.replay import as_trace
-from accrual.show.phi import METRICS, NS, THRESHOLDS, _source, _Widget, stops
+from accrual.show.phi import METRICS, NS, THRESHOLDS, stops
+from accrual.show.widget import Widget, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +137,7 @@ def _table(points: Curve) -> dict[str, Any]:
     return {"threshold": table["threshold"], **{name: table[name] for name in METRICS}}
 
 
-class _OverTraces(_Widget):
+class _OverTraces(Widget):
     """One or more traces by name, one of which is shown.
 
     Parameters
@@ -219,8 +220,8 @@ class EqualDetection(_OverTraces):
         Which trace is.
     """
 
-    _esm = _source("controls.js", "tradeoff.js", "equal_detection.js")
-    _css = _source("phi.css", "tradeoff.css")
+    _esm = source("controls.js", "tradeoff.js", "equal_detection.js")
+    _css = source("phi.css", "tradeoff.css")
 
     threshold = Float(8.0).tag(sync=True)
 
@@ -251,8 +252,8 @@ class PriceOfMistakes(_OverTraces):
         Which trace is.
     """
 
-    _esm = _source("controls.js", "tradeoff.js", "price_of_mistakes.js")
-    _css = _source("phi.css", "tradeoff.css")
+    _esm = source("controls.js", "tradeoff.js", "price_of_mistakes.js")
+    _css = source("phi.css", "tradeoff.css")
 
     price = Float(1e-3).tag(sync=True)
 
