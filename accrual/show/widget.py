@@ -1,4 +1,4 @@
-"""What all widgets share: a module of JavaScript made of the files beside this one, a stylesheet, and a text in words."""
+"""What all widgets share: JavaScript out of the files beside this one, a stylesheet, and what they show in words."""
 
 from __future__ import annotations
 
