@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
@@ -27,11 +28,14 @@ from accrual.comparison import compare
 from accrual.course.doctor import configure_doctor, run_doctor
 from accrual.course.lessons import configure_lessons, run_lessons
 from accrual.detectors import DETECTORS, SHORT_NAMES, Detector, parse_detector
+from accrual.lab import LabError
+from accrual.lab.command import configure_lab, run_lab
 from accrual.matching import AT
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.reliability import calibration
 from accrual.replay import NEVER, as_trace, replay
 from accrual.show import plots
+from accrual.show.lab import write_events
 from accrual.show.report import Subject, make_report
 from accrual.show.report import cell as _cell
 from accrual.study import content_sha256, study
@@ -121,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
-    except (OSError, ImportError, ValueError) as error:
+    except (OSError, ImportError, ValueError, LabError) as error:
         _complain(error)
         return 2 if isinstance(error, ValueError) and not isinstance(error, TraceError | OSError) else 1
 
@@ -1151,6 +1155,7 @@ _COMMANDS: Final = (
     ("study", "score detectors over many traces, on threads or on a cluster", _configure_study, _run_study),
     ("report", "write what is to be told of detectors on traces", _configure_report, _run_report),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
+    ("lab", "run an experiment on real processes or servers", configure_lab, partial(run_lab, draw=write_events)),
     ("lessons", "copy the lessons to a folder and open them in JupyterLab", configure_lessons, run_lessons),
     ("doctor", "look for all that the package, the lessons and the labs need", configure_doctor, run_doctor),
 )

@@ -15,6 +15,7 @@ FLOORS = [
     ["replay"],
     ["qos", "matching", "blocks", "tables", "comparison", "tuning", "configuring", "reliability"],
     ["crew", "study"],
+    ["lab"],
     ["isolation", "recovery"],
     ["show"],
     ["course"],

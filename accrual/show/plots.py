@@ -304,6 +304,12 @@ def write_curves(path: str | os.PathLike[str], curves: Sequence[Curve], title: s
     _write(path, curves_figure(curves, title), title, describe_curves(curves))
 
 
+def write_picture(path: str | os.PathLike[str], draw: Callable[[Axes], None], title: str, text: str) -> None:
+    """Write what `draw` draws to a file, whole or not at all, with `text` as its alternative; see `write_curves`."""
+    _check_format(path)
+    _write(path, _picture(draw, title), title, text)
+
+
 def _check_format(path: str | os.PathLike[str]) -> None:
     if os.path.splitext(path)[1] not in FORMATS:
         raise ValueError(f"path must end in {', '.join(FORMATS)}, is {os.fspath(path)!r}")
@@ -481,9 +487,7 @@ def describe_comparison(comparison: Comparison) -> str:
 
 def write_comparison(path: str | os.PathLike[str], comparison: Comparison, title: str) -> None:
     """Write a picture of a comparison to a file, as `write_curves` does."""
-    _check_format(path)
-    figure = _picture(lambda ax: draw_comparison(ax, comparison), title)
-    _write(path, figure, title, describe_comparison(comparison))
+    write_picture(path, lambda ax: draw_comparison(ax, comparison), title, describe_comparison(comparison))
 
 
 # ---- promises ----
@@ -543,6 +547,4 @@ def describe_calibrations(calibrations: Sequence[Calibration]) -> str:
 
 def write_calibrations(path: str | os.PathLike[str], calibrations: Sequence[Calibration], title: str) -> None:
     """Write a reliability plot to a file, as `write_curves` does."""
-    _check_format(path)
-    figure = _picture(lambda ax: draw_calibrations(ax, calibrations), title)
-    _write(path, figure, title, describe_calibrations(calibrations))
+    write_picture(path, lambda ax: draw_calibrations(ax, calibrations), title, describe_calibrations(calibrations))

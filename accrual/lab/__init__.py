@@ -1,0 +1,8 @@
+"""Labs: experiments on real processes and servers, each one call and one command, of which nothing is left behind."""
+
+from accrual.lab.result import Event, LabResult
+from accrual.lab.running import LABS, Lab, LabError, Lack, lab
+from accrual.lab.scene import Scene
+from accrual.traces.child import UnavailableError
+
+__all__ = ["LABS", "Event", "Lab", "LabError", "LabResult", "Lack", "Scene", "UnavailableError", "lab"]
