@@ -1,4 +1,4 @@
-"""The little shop that every lesson on isolation breaks: its services, the faults, and the levels of isolation, as data.
+"""The little shop that every lesson on isolation breaks: services, faults, and levels of isolation, as data.
 
 The model (`accrual.isolation.model`) and the labs with real threads, processes and containers run the same list, so
 that what one says can be held against the other. A fault always strikes one service, ``payment`` unless told.
