@@ -28,11 +28,13 @@ from accrual.comparison import compare
 from accrual.course.doctor import configure_doctor, run_doctor
 from accrual.course.lessons import configure_lessons, run_lessons
 from accrual.detectors import DETECTORS, SHORT_NAMES, Detector, parse_detector
+from accrual.isolation import labs as _isolation_labs  # noqa: F401  # declares its labs
 from accrual.lab import LabError
 from accrual.lab.command import configure_lab, run_lab
 from accrual.matching import AT
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.reliability import calibration
+from accrual.recovery import labs as _recovery_labs  # noqa: F401  # declares its labs
 from accrual.replay import NEVER, as_trace, replay
 from accrual.show import plots
 from accrual.show.lab import write_events

@@ -24,7 +24,7 @@ _OURS: Final = "lab_options"
 
 
 def configure_lab(parser: argparse.ArgumentParser) -> None:
-    """Give a parser a command for each lab, with an option for each of its parameters."""
+    """Give a parser a command for each lab that has been imported, with an option for each of its parameters."""
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     commands = parser.add_subparsers(metavar="LAB", dest="lab")
     for name, lab in LABS.items():

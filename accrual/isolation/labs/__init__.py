@@ -1,0 +1,1 @@
+"""Isolation for real: threads, processes, containers, virtual machines and hosts, each a lab."""

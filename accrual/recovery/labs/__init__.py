@@ -1,0 +1,1 @@
+"""Recovery for real: servers that fail over, replicate, elect and are cut off from each other, each a lab."""

@@ -1,0 +1,544 @@
+"""The failover controller: its order, its promise under random schedules, and what it refuses."""
+
+import asyncio
+import logging
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from virtual_loop import VirtualLoop
+
+import accrual as ac
+from accrual.recovery import CONTROLLER, FailoverController, drive
+
+S = 10**9
+
+
+class Service:
+    """A service whose callbacks can be told to fail; a fence is true and lasting."""
+
+    def __init__(self, nodes="abc", **arguments):
+        self.calls, self.failing = [], set()
+        self.primaries, self.fenced = {nodes[0]}, set()
+        self.promoted = {}  # term -> who
+        self.controller = FailoverController(
+            tuple(nodes),
+            nodes[0],
+            **{
+                "detector": ac.FixedTimeout(period=1),
+                "threshold": 3,
+                "clock": lambda: 0,
+                "fence": self.fence,
+                "promote": self.promote,
+                "redirect": self.redirect,
+                "rejoin": self.rejoin,
+                **arguments,
+            },
+        )
+
+    def called(self, kind, node):
+        self.calls.append(f"{kind} {node}")
+        if kind in self.failing:
+            raise OSError(f"{kind} of {node}")
+
+    def fence(self, old, term):
+        self.called("fence", old)
+        self.fenced.add(old)
+        self.primaries.discard(old)
+
+    def promote(self, new, term):
+        self.called("promote", new)
+        assert self.promoted.setdefault(term, new) == new
+        if new not in self.fenced:
+            self.primaries.add(new)
+
+    def redirect(self, new, term):
+        self.called("redirect", new)
+
+    def rejoin(self, old, new, term):
+        assert new == self.controller.primary
+        self.called("rejoin", old)
+        self.fenced.discard(old)
+        self.primaries.discard(old)
+
+    def beats(self, nodes, *seconds):
+        for second in seconds:
+            for node in nodes:
+                self.controller.heartbeat(node, now=round(second * S))
+
+    def tick(self, second):
+        return [f"{a.kind} {a.node}" for a in self.controller.tick(now=round(second * S))]
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog):
+    caplog.set_level(logging.CRITICAL, "accrual")
+
+
+def test_fence_then_promote_then_redirect_then_rejoin():
+    service = Service()
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2)
+    assert service.tick(2.999) == []
+    assert service.controller.deadline() == 3 * S
+    assert service.tick(3) == ["fence a", "promote b", "redirect b"]
+    assert (service.controller.primary, service.controller.term, service.controller.state) == ("b", 1, "watching")
+    service.beats("abc", 4)
+    assert service.controller.deadline() == 4 * S
+    assert service.tick(4) == ["rejoin a"]
+    service.beats("ac", 5, 6, 7)
+    assert service.tick(7) == ["fence b", "promote a", "redirect a"]
+
+
+def test_every_event_of_its_log_is_a_row_of_the_table():
+    service = Service()
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    service.tick(3)
+    state = CONTROLLER.initial
+    for entry in service.controller.log:
+        state = CONTROLLER.target(state, entry.event)
+        assert state == entry.state
+
+
+@pytest.mark.parametrize(
+    ("failing", "stays", "then"),
+    [
+        ("fence", "fencing", ["fence a", "promote b", "redirect b"]),
+        ("promote", "promoting", ["promote b", "redirect b"]),
+        ("redirect", "redirecting", ["redirect b"]),
+    ],
+)
+def test_a_callback_that_raises_is_called_again(failing, stays, then):
+    service = Service(retry_after=0.5)
+    service.failing = {failing}
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    failed = service.controller.tick(now=3 * S)[-1]
+    assert (failed.kind, type(failed.error), failed.attempt) == (failing, OSError, 1)
+    assert service.controller.state == stays
+    assert service.tick(3.4) == []
+    assert service.controller.deadline() == round(3.5 * S)
+    assert service.tick(3.5) == then[:1]
+    service.failing = set()
+    assert service.tick(4) == then
+
+
+def test_rejoin_that_raises_is_called_again_and_watching_goes_on():
+    service = Service(retry_after=0.5)
+    service.failing = {"rejoin"}
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    service.tick(3)
+    service.beats("abc", 3.1)
+    assert service.tick(3.1) == ["rejoin a"]
+    assert service.controller.state == "watching"
+    assert service.controller.deadline() == round(3.6 * S)
+    service.failing = set()
+    assert service.tick(3.6) == ["rejoin a"]
+
+
+def test_nobody_is_promoted_unfenced_but_by_explicit_permission():
+    for allowed, expected in ((None, {"a"}), (5, {"a", "b"})):
+        service = Service(promote_unfenced_after=allowed)
+        service.failing = {"fence"}
+        service.beats("abc", 0)
+        for second in range(1, 60):
+            service.beats("bc", second)
+            service.tick(second)
+            if allowed and second == 7:
+                assert service.controller.primary == "a"
+                assert service.controller.deadline() == 8 * S
+        assert service.primaries == expected
+        assert service.controller.unfenced == ({"a"} if allowed else set())
+
+
+def test_a_primary_that_comes_back_while_waiting_is_left_alone():
+    service = Service(wait_before_promote=2)
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    assert service.tick(3) == []
+    assert service.controller.deadline() == 5 * S
+    service.beats("abc", 4.9)
+    assert service.tick(5) == []
+    assert (service.controller.averted, service.controller.failovers) == (1, 0)
+
+
+def test_stable_after_waits_until_the_picture_stands():
+    service = Service(stable_after=2)
+    service.beats("abc", 0)
+    service.beats("c", 1, 2, 3)
+    assert service.tick(3) == []
+    service.beats("bc", 4.5)  # b is back: the picture has changed
+    assert service.tick(5) == []
+    service.beats("bc", 6)
+    assert service.tick(6.5) == ["fence a", "promote b", "redirect b"]
+
+
+def test_min_between():
+    service = Service(min_between=10)
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    service.tick(3)
+    for second in range(4, 13):
+        service.beats("c", second)
+        assert service.tick(second) == []
+    service.beats("c", 13)
+    assert service.tick(13) == ["fence b", "promote c", "redirect c"]
+
+
+def test_nobody_is_fenced_where_nobody_could_be_promoted():
+    service = Service()
+    service.beats("abc", 0)
+    assert service.tick(10) == []
+    assert service.controller.state == "waiting"
+    assert service.controller.deadline() is None
+    service.beats("c", 11)
+    assert service.controller.deadline() == 11 * S
+    assert service.tick(11) == ["fence a", "promote c", "redirect c"]
+
+
+def test_a_candidate_that_dies_while_promoted_is_fenced_too():
+    service = Service(retry_after=1)
+    service.failing = {"promote"}
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    assert service.tick(3) == ["fence a", "promote b"]
+    service.beats("c", 4, 5, 6)
+    service.failing = set()
+    assert service.tick(6) == ["fence b", "promote c", "redirect c"]
+    assert service.controller.term == 2
+
+
+def test_a_majority_of_all_observers_not_of_those_that_report():
+    service = Service(observers=("x", "y", "z"))
+    for observer in "xyz":
+        for node in "abc":
+            service.controller.report(observer, node, suspected=False, now=0)
+    service.controller.report("x", "a", suspected=True, now=S)
+    assert service.tick(1) == []
+    assert service.controller.verdict("a", now=S) is ac.State.TRUSTED
+    service.controller.report("y", "a", suspected=True, now=2 * S)
+    assert service.tick(2) == ["fence a", "promote b", "redirect b"]
+    lonely = Service(observers=("x", "y", "z"))
+    lonely.beats("abc", 0)
+    lonely.beats("bc", 1, 2, 3)  # seen by x alone
+    assert lonely.tick(3) == []
+    assert lonely.controller.suspicions(now=3 * S)["x"] == {"a": True, "b": False, "c": False}
+    assert lonely.controller.suspicions(now=3 * S)["y"] == {"a": None, "b": None, "c": None}
+
+
+def test_reports_expire():
+    service = Service(report_expires=5)
+    service.controller.report("here", "a", suspected=True, now=0)
+    assert service.controller.deadline() == 5 * S
+    assert service.controller.verdict("a", now=5 * S) is ac.State.UNKNOWN
+
+
+def test_a_primary_that_never_lived():
+    service = Service()
+    service.beats("bc", 0)
+    service.controller.expect(within=4, now=0)
+    service.beats("bc", 2)
+    assert service.tick(3.9) == []
+    assert service.tick(4) == ["fence a", "promote b", "redirect b"]
+
+
+def test_choose():
+    service = Service(choose=lambda candidates: candidates[-1])
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    assert service.tick(3) == ["fence a", "promote c", "redirect c"]
+    wrong = Service(choose=lambda candidates: "a")
+    wrong.beats("abc", 0)
+    wrong.beats("bc", 1, 2, 3)
+    with pytest.raises(ValueError, match="choose must give one of 'b', 'c', or None, gave 'a'"):
+        wrong.tick(3)
+    assert wrong.controller.state == "choosing"
+
+
+def test_an_interrupt_goes_through_and_leaves_a_state_to_go_on_from():
+    service = Service()
+    interrupts = [KeyboardInterrupt()]
+
+    def fence(old, term):
+        if interrupts:
+            raise interrupts.pop()
+
+    service.controller.callbacks["fence"] = fence
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    with pytest.raises(KeyboardInterrupt):
+        service.tick(3)
+    assert service.controller.state == "fencing"
+    assert service.tick(4) == ["fence a", "promote b", "redirect b"]
+
+
+def test_by_hand():
+    service = Service(rejoin=None)
+    controller = service.controller
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    action = controller.poll(now=3 * S)
+    assert (action.kind, action.node, action.term) == ("fence", "a", 1)
+    assert controller.poll(now=3 * S) is None
+    assert controller.deadline() is None
+    with pytest.raises(ValueError, match="action must be the one under way"):
+        controller.done(None)
+    controller.done(action, now=3 * S)
+    with pytest.raises(ValueError, match="action must be the one under way"):
+        controller.failed(action, OSError())
+    assert controller.poll(now=3 * S).kind == "promote"
+    controller.rejoined("a", now=3 * S)
+    with pytest.raises(ValueError, match="node must be an old primary that has not rejoined, got 'c'"):
+        controller.rejoined("c")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"quorum": 2}, "quorum must be from 1 to the number of observers, 1, got 2"),
+        ({"quorum": 0}, "quorum must be from 1 to the number of observers, 1, got 0"),
+        ({"observers": ()}, "observers must be one or more, each once, got ()"),
+        ({"observers": ("x", "x")}, "observers must be one or more, each once, got ('x', 'x')"),
+        ({"stable_after": -1}, "stable_after must be"),
+        ({"wait_before_promote": -0.1}, "wait_before_promote must be"),
+        ({"min_between": float("nan")}, "min_between must be"),
+        ({"retry_after": 0}, "retry_after must be above 0 s, got 0"),
+        ({"promote_unfenced_after": -1}, "promote_unfenced_after must be"),
+        ({"term": -1}, "term must be a whole number from 0 on, got -1"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Service(**arguments)
+
+
+def test_bad_nodes():
+    arguments = {"detector": ac.FixedTimeout(period=1), "fence": print, "promote": print}
+    with pytest.raises(ValueError, match="primary must be one of the nodes 'a', got 'b'"):
+        FailoverController(["a"], "b", **arguments)
+    with pytest.raises(ValueError, match="nodes must be a sequence of names, got one: 'ab'"):
+        FailoverController("ab", "a", **arguments)
+    with pytest.raises(ValueError, match=re.escape("nodes must be one or more, each once, got ['a', 'a']")):
+        FailoverController(["a", "a"], "a", **arguments)
+    with pytest.raises(TypeError, match="fence must be callable, got None"):
+        FailoverController(["a"], "a", **{**arguments, "fence": None})
+    with pytest.raises(ValueError, match="node must be one of 'a', got 'z'"):
+        FailoverController(["a"], "a", **arguments).heartbeat("z", now=0)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("beats"), st.sets(st.sampled_from("abcd"))),
+        st.tuples(st.just("wait"), st.sampled_from([0.1, 0.5, 1.0, 3.0])),
+        st.tuples(st.just("fail"), st.sets(st.sampled_from(["fence", "promote", "redirect", "rejoin"]))),
+    ),
+    min_size=20,
+    max_size=120,
+)
+
+
+class Doubtful(Service):
+    """Whose failures may have taken effect, only the answer being lost; promotions may arrive late."""
+
+    def __init__(self, lost, **arguments):
+        self.lost = lost
+        self.late = []
+        super().__init__("abcd", **arguments)
+
+    def called(self, kind, node):
+        self.calls.append(f"{kind} {node}")
+
+    def answer(self, kind):
+        if kind in self.failing:
+            raise OSError(kind)
+
+    def does(self, kind, *arguments):
+        if kind not in self.failing or self.lost:
+            getattr(Service, kind)(self, *arguments)
+        elif kind == "promote":
+            self.late.append(arguments)
+        self.answer(kind)
+
+    def fence(self, old, term):
+        self.does("fence", old, term)
+
+    def promote(self, new, term):
+        # The promise: whoever may be primary was fenced before.
+        assert self.primaries <= {new}
+        self.does("promote", new, term)
+
+    def rejoin(self, old, new, term):
+        self.late = [(node, of) for node, of in self.late if node != old]  # it refuses older terms from now on
+        self.does("rejoin", old, new, term)
+
+    def arrive(self):
+        for new, term in self.late:
+            Service.promote(self, new, term)
+        self.late = []
+
+
+@given(
+    steps=STEPS,
+    lost=st.booleans(),
+    wait=st.sampled_from([0.0, 0.7]),
+    stable=st.sampled_from([0.0, 0.7]),
+    between=st.sampled_from([0.0, 5.0]),
+)
+def test_never_two_primaries_whatever_fails(steps, lost, wait, stable, between):
+    service = Doubtful(lost, wait_before_promote=wait, stable_after=stable, min_between=between, retry_after=0.5)
+    now, terms = 0.0, []
+    for step, what in steps:
+        if step == "wait":
+            now += what
+        elif step == "fail":
+            service.failing = what
+            service.arrive()
+        else:
+            service.beats(sorted(what), now)
+        service.tick(now)
+        assert len(service.primaries) <= 1, service.calls
+        terms.append(service.controller.term)
+        due = service.controller.deadline()
+        assert due is None or service.controller.state in CONTROLLER.states
+    assert terms == sorted(terms)
+
+
+@given(steps=STEPS)
+def test_after_all_failures_there_is_a_primary_again(steps):
+    service = Doubtful(lost=True, retry_after=0.5)
+    now = 0.0
+    for step, what in steps:
+        now += what if step == "wait" else 0
+        service.failing = what if step == "fail" else service.failing
+        if step == "beats":
+            service.beats(sorted(what), now)
+        service.tick(now)
+    service.failing = set()
+    for _ in range(20):
+        now += 0.5
+        service.beats("abcd", now)
+        service.tick(now)
+    assert service.controller.state == "watching"
+    assert service.primaries == {service.controller.primary}
+
+
+@given(steps=STEPS, wait=st.sampled_from([0.0, 0.7]))
+def test_deadline_tells_when_to_tick(steps, wait):
+    """Ticking at the deadlines gives what ticking every 50 ms gives, but for when it is noticed."""
+    calls = []
+    for polled in (False, True):
+        service = Service("abcd", wait_before_promote=wait, retry_after=0.5)
+        now = 0.0
+        for step, what in steps:
+            if step == "fail":
+                service.failing = what
+            elif step == "beats":
+                service.beats(sorted(what), now)
+            else:
+                until = round((now + what) * S)
+                if polled:
+                    for at in range(round(now * S) + 50_000_000, until, 50_000_000):
+                        service.controller.tick(now=at)
+                else:
+                    while (due := service.controller.deadline()) is not None and due < until:
+                        service.controller.tick(now=due)
+                now += what
+            service.tick(now)
+        calls.append(service.calls)
+    assert calls[0] == calls[1]
+
+
+def test_without_fencing_there_are_two_primaries():
+    """The counter-example: what the fence is for."""
+    service = Service(fence=lambda old, term: None)
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    service.tick(3)
+    assert service.primaries == {"a", "b"}
+
+
+# ---- under asyncio ---------------------------------------------------------------------------------------------------
+
+
+def driven(scenario):
+    loop = VirtualLoop()
+    try:
+        loop.run_until_complete(scenario(loop))
+    finally:
+        loop.close()
+
+
+async def _until(condition):
+    while not condition():
+        await asyncio.sleep(0.1)
+
+
+async def _stopped(task):
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_drive_calls_coroutines_and_gives_up_on_those_that_hang():
+    async def scenario(loop):
+        calls = []
+
+        async def fence(old, term):
+            calls.append(("fence", loop.time()))
+            if len(calls) == 1:
+                await asyncio.Event().wait()  # hangs
+
+        async def promote(new, term):
+            calls.append(("promote", loop.time()))
+
+        controller = FailoverController(
+            ["a", "b"],
+            "a",
+            detector=ac.FixedTimeout(period=1),
+            threshold=3,
+            fence=fence,
+            promote=promote,
+            clock=loop.now,
+            retry_after=0.5,
+        )
+        controller.heartbeat("a")
+        controller.heartbeat("b")
+        task = asyncio.create_task(drive(controller, timeout=2))
+        for _ in range(60):
+            await asyncio.sleep(0.25)
+            controller.heartbeat("b")
+        assert [(kind, round(at, 6)) for kind, at in calls] == [("fence", 3), ("fence", 5.5), ("promote", 5.5)]
+        assert controller.primary == "b"
+        await _stopped(task)
+        assert controller._wakers == []
+
+    driven(scenario)
+
+
+def test_drive_is_woken_by_news_and_can_be_cancelled_in_a_callback():
+    async def scenario(loop):
+        async def fence(old, term):
+            await asyncio.Event().wait()
+
+        controller = FailoverController(
+            ["a", "b"], "a", detector=ac.FixedTimeout(period=1), fence=fence, promote=print, clock=loop.now
+        )
+        task = asyncio.create_task(drive(controller))
+        await asyncio.sleep(1)
+        controller.report("here", "b", suspected=False)
+        controller.report("here", "a", suspected=True)
+        await _until(lambda: controller.state == "fencing")
+        assert loop.time() < 1.2
+        await _stopped(task)
+        assert controller.log[-1].event == "fence failed"
+
+    driven(scenario)
+
+
+def test_drive_refuses_no_time():
+    controller = Service().controller
+    with pytest.raises(ValueError, match="timeout must be above 0 s, got 0"):
+        asyncio.run(drive(controller, timeout=0))
