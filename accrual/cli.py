@@ -33,8 +33,8 @@ from accrual.lab import LabError
 from accrual.lab.command import configure_lab, run_lab
 from accrual.matching import AT
 from accrual.qos import UNITS, Curve, QoS, curve
-from accrual.reliability import calibration
 from accrual.recovery import labs as _recovery_labs  # noqa: F401  # declares its labs
+from accrual.reliability import calibration
 from accrual.replay import NEVER, as_trace, replay
 from accrual.show import plots
 from accrual.show.lab import write_events
