@@ -27,6 +27,7 @@ from accrual.comparison import compare
 from accrual.course.doctor import configure_doctor, run_doctor
 from accrual.course.lessons import configure_lessons, run_lessons
 from accrual.detectors import DETECTORS, SHORT_NAMES, Detector, parse_detector
+from accrual.isolation.plan import configure_plan, run_plan
 from accrual.matching import AT
 from accrual.qos import UNITS, Curve, QoS, curve
 from accrual.reliability import calibration
@@ -1150,6 +1151,7 @@ _COMMANDS: Final = (
     ("describe", "tell what is in a trace", _configure_describe, _run_describe),
     ("study", "score detectors over many traces, on threads or on a cluster", _configure_study, _run_study),
     ("report", "write what is to be told of detectors on traces", _configure_report, _run_report),
+    ("plan", "size pools of workers and shards of customers", configure_plan, run_plan),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
     ("lessons", "copy the lessons to a folder and open them in JupyterLab", configure_lessons, run_lessons),
     ("doctor", "look for all that the package, the lessons and the labs need", configure_doctor, run_doctor),

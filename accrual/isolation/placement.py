@@ -106,8 +106,8 @@ RULES: Final[dict[str, Rule]] = {
         stopped_by="process",
         uncapped="vm",
         once=True,
-        why="A cap (cgroup, rlimit) ends what exceeds it. Without one the machine runs out: the kernel may end the hog, "
-        "or others first; this takes the worst case.",
+        why="A cap (cgroup, rlimit) ends what exceeds it. Without one the machine runs out: the kernel may end the hog "
+        "alone, or others first; this takes the worst case.",
     ),
     "cpu-hog": Rule(
         effect="slows", stopped_by="process", uncapped="vm", why="A quota is for a process; else all share the cores."

@@ -24,7 +24,18 @@ from accrual.tables import figure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Pool", "PoolPlan", "Queue", "erlang_b", "erlang_c", "plan_pools", "queue", "waiting_longer", "workers_for"]
+__all__ = [
+    "Pool",
+    "PoolPlan",
+    "Queue",
+    "divide",
+    "erlang_b",
+    "erlang_c",
+    "plan_pools",
+    "queue",
+    "waiting_longer",
+    "workers_for",
+]
 
 MOST: Final = 1_000_000
 """Workers that a plan goes up to."""
@@ -384,7 +395,7 @@ def plan_pools(
         together = _fewest(load, reject, mean, wait)
     else:
         together = as_count("workers", workers, len(known))
-        sizes = _divide(together, {name: rate * latency for name, (rate, latency) in known.items()})
+        sizes = divide(together, {name: rate * latency for name, (rate, latency) in known.items()})
 
     def pool(name: str, size: int, rate: float, latency: float, stuck: float) -> Pool:
         """A pool, and what it does with its load and with the load `stuck` [busy workers]."""
@@ -424,8 +435,14 @@ def _missed(workers: int, load: float, latency: float, wait: float | None, name:
     return _erlang_c(workers, load) * math.exp(-(workers - load) * wait / latency)
 
 
-def _divide(workers: int, loads: Mapping[str, float]) -> dict[str, int]:
-    """Whole workers by load, one at least for each; the largest remainders are rounded up."""
+def divide(workers: int, loads: Mapping[str, float]) -> dict[str, int]:
+    """Share out whole workers by load, one at least for each; the largest remainders are rounded up.
+
+    Examples
+    --------
+    >>> divide(12, {"search": 0.48, "booking": 0.36, "payment": 0.12})
+    {'search': 6, 'booking': 4, 'payment': 2}
+    """
     spare, total = workers - len(loads), sum(loads.values())
     exact = {name: spare * load / total for name, load in loads.items()}
     sizes = {name: 1 + math.floor(share) for name, share in exact.items()}

@@ -26,6 +26,8 @@ __all__ = ["KINDS", "Assignment", "ShardPlan", "assign", "blast_odds", "overlaps
 
 KINDS: Final = ("shared", "shards", "shuffle", "cells")
 """How customers are spread over workers."""
+MOST: Final = 10_000
+"""Workers; shards of these can be counted in whole numbers, which have up to 3,008 digits."""
 
 
 def shuffle_shards(workers: int, shard_size: int) -> int:
@@ -76,7 +78,7 @@ def blast_odds(workers: int, shard_size: int, needs: int = 1) -> float:
 
 
 def _sizes(workers: int, shard_size: int) -> tuple[int, int]:
-    workers = as_count("workers", workers)
+    workers = as_count("workers", workers, 1, MOST)
     shard_size = as_count("shard_size", shard_size)
     if shard_size > workers:
         raise ValueError(f"shard_size must be at most the {workers} worker{'s' * (workers > 1)}, got {shard_size}")
@@ -205,7 +207,7 @@ class ShardPlan(Result):
     shards : int
         Plain shards: so many, of `shard_size` workers or one more.
     combinations : int
-        Shuffle shards that there are.
+        Shuffle shards that can be drawn.
     plain : float
         Chance that another given customer has the same plain shard, and is cut off.
     shuffled : float
@@ -245,7 +247,9 @@ class ShardPlan(Result):
         """A row for each way to spread customers, as texts under a head."""
         rows = [["", "shards", "chance of another's being cut off", "others cut off", "any other at all"]]
         for row in self.records():
-            cells = [row["kind"], f"{row['shards']:,}", percent(row["chance"]), f"{row['others']:.4g}"]
+            number = row["shards"]
+            shards = f"{number:,}" if number < 10**15 else f"10^{math.log10(number):.1f}"
+            cells = [row["kind"], shards, percent(row["chance"]), f"{row['others']:.4g}"]
             rows.append([*cells, percent(row["anyone"])])
         return rows
 
@@ -269,6 +273,12 @@ class ShardPlan(Result):
                 "anyone": self.anyone_shuffled,
             },
         ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; what no other reader of JSON would take for a whole number is a float, or None past 1e308."""
+        digits = math.log10(self.combinations)
+        count = self.combinations if digits < 15 else float(self.combinations) if digits < 308 else None
+        return super().to_dict() | {"combinations": count}
 
     def __repr__(self) -> str:
         """The table, and how far two customers' workers are the same."""
@@ -343,10 +353,13 @@ def _twins(customers: int, combinations: int) -> float:
     """That any two of the customers drew the same: the birthday problem."""
     if customers > combinations:
         return 1.0
-    # log of C! / (C - N)! / C^N, by log1p of each factor; past a million of them by Stirling's series of the sum
+    share = customers / combinations
+    if share < 1e-4:
+        # The chance of none is the product of 1 - i/C; its logarithm, by powers of 1/C, to 13 digits. Whole numbers are
+        # divided before they become floats: C may have thousands of digits.
+        pairs = customers * (customers - 1)
+        second = pairs * (2 * customers - 1) / (12 * combinations**2)
+        return -math.expm1(-(pairs / (2 * combinations) + second + pairs / combinations * share * share / 12))
     if customers <= 1_000_000:
         return -math.expm1(float(np.log1p(-np.arange(customers) / combinations).sum()))
-    share = customers / combinations
-    if share < 1e-3:  # sum of log1p(-i/C) = -N(N-1)/2C - N^3/6C^2 - ...
-        return -math.expm1(-customers * (customers - 1) / 2 / combinations * (1 + share / 3 + share * share / 6))
-    return 1.0  # above a million customers and a thousandth of all shards: the chance of none is below 1e-200
+    return 1.0  # with half of 1e6 * 1e-4 in the exponent, 1 - 2e-22 at the least
