@@ -105,6 +105,8 @@ class Run(Result):
     shared_pool : bool
     workers : mapping of str to int
         Of the pool of each service (``shared`` is one for all), in each copy.
+    duration : float
+        Of the run [s].
     window : (float, float)
         From when to when the fault is there [s]: struck, and over or started again.
     services : tuple of ServiceRun
@@ -133,6 +135,7 @@ class Run(Result):
     struck: str
     shared_pool: bool
     workers: Mapping[str, int]
+    duration: float
     window: tuple[float, float]
     services: tuple[ServiceRun, ...]
     every: ServiceRun
@@ -164,13 +167,13 @@ class Run(Result):
         A stretch in which nothing was asked has nan.
         """
         width = as_positive("width", width, "seconds")
-        edges = np.arange(0.0, float(self.arrivals[-1]) + width if len(self.arrivals) else width, width)
+        edges = np.arange(math.ceil(self.duration / width - 1e-9)) * width
         found = {"time": edges}
-        stretch = (self.arrivals / width).astype(np.int64)
+        stretch = np.minimum((self.arrivals / width).astype(np.int64), len(edges) - 1)
         for number, run in enumerate(self.services):
             mine = self.service == number
-            asked = np.bincount(stretch[mine], minlength=len(edges))[: len(edges)]
-            failed = np.bincount(stretch[mine & (self.outcome != _GOOD)], minlength=len(edges))[: len(edges)]
+            asked = np.bincount(stretch[mine], minlength=len(edges))
+            failed = np.bincount(stretch[mine & (self.outcome != _GOOD)], minlength=len(edges))
             with np.errstate(invalid="ignore"):
                 found[run.service] = failed / asked
         return found
@@ -385,6 +388,7 @@ def simulate(
         struck=struck,
         shared_pool=shared_pool,
         workers=sizes,
+        duration=duration,
         window=window,
         services=tuple(runs),
         every=dataclasses.replace(every, recovery=max(run.recovery for run in runs)),

@@ -27,7 +27,9 @@ __all__ = ["KINDS", "Assignment", "ShardPlan", "assign", "blast_odds", "overlaps
 KINDS: Final = ("shared", "shards", "shuffle", "cells")
 """How customers are spread over workers."""
 MOST: Final = 10_000
-"""Workers; shards of these can be counted in whole numbers, which have up to 3,008 digits."""
+"""Workers at most; shards of these can be counted in whole numbers, which have up to 3,008 digits."""
+
+_SHOWN: Final = 10  # numbers of workers shared, in the text of a plan
 
 
 def shuffle_shards(workers: int, shard_size: int) -> int:
@@ -51,11 +53,14 @@ def overlaps(workers: int, shard_size: int) -> list[float]:
     [0.5357, 0.4286, 0.0357]
     """
     workers, shard_size = _sizes(workers, shard_size)
-    every = math.comb(workers, shard_size)  # whole numbers, divided once: exact to the last bit
-    return [
-        math.comb(shard_size, shared) * math.comb(workers - shard_size, shard_size - shared) / every
-        for shared in range(shard_size + 1)
-    ]
+    every = math.comb(workers, shard_size)
+    least = max(0, 2 * shard_size - workers)  # of shards of more than half, some are always the same
+    found = [0.0] * least
+    ways = math.comb(shard_size, least) * math.comb(workers - shard_size, shard_size - least)
+    for shared in range(least, shard_size + 1):
+        found.append(ways / every)  # whole numbers, divided once: exact to the last bit
+        ways = ways * (shard_size - shared) ** 2 // ((shared + 1) * (workers - 2 * shard_size + shared + 1))
+    return found
 
 
 def blast_odds(workers: int, shard_size: int, needs: int = 1) -> float:
@@ -282,9 +287,12 @@ class ShardPlan(Result):
 
     def __repr__(self) -> str:
         """The table, and how far two customers' workers are the same."""
-        lines = [f"  {shared}: {percent(chance)}" for shared, chance in enumerate(self.overlap)]
-        shown = lines if len(lines) <= 12 else [*lines[:11], f"  ... up to {self.shard_size}"]
-        return "\n".join([super().__repr__(), "workers that two customers share, with shuffle shards:", *shown])
+        likeliest = sorted(range(len(self.overlap)), key=lambda shared: -self.overlap[shared])[:_SHOWN]
+        lines = [f"  {shared}: {percent(self.overlap[shared])}" for shared in sorted(likeliest)]
+        head = "workers that two customers share, with shuffle shards" + (
+            ":" if len(self.overlap) <= _SHOWN else f", the {_SHOWN} likeliest numbers:"
+        )
+        return "\n".join([super().__repr__(), head, *lines])
 
 
 def plan_shards(customers: int, workers: int, shard_size: int, needs: int = 1) -> ShardPlan:
