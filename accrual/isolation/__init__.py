@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any
 from accrual.isolation.shop import FAULTS, LEVELS, SCENARIOS, SHOP, TICKETS, Fault, Level, Service
 
 if TYPE_CHECKING:
-    from accrual.isolation.availability import availability, k_of_n, series
     from accrual.isolation.balancer import Balanced, balance
     from accrual.isolation.canary import Canary, release
     from accrual.isolation.model import Run, ServiceRun, simulate
     from accrual.isolation.placement import COSTS, OUTAGES, RULES, LevelComparison, Placement, compare_levels, place
     from accrual.isolation.queueing import PoolPlan, erlang_b, erlang_c, plan_pools, queue, workers_for
     from accrual.isolation.sharding import Assignment, ShardPlan, assign, overlaps, plan_shards, shuffle_shards
+    from accrual.isolation.uptime import availability, k_of_n, series
 
 # On demand, for the labs need none of it: the module that has it.
 _LATE = {
     name: f"accrual.isolation.{module}"
     for module, names in {
-        "availability": ("availability", "k_of_n", "series"),
+        "uptime": ("availability", "k_of_n", "series"),
         "balancer": ("Balanced", "balance"),
         "canary": ("Canary", "release"),
         "model": ("Run", "ServiceRun", "simulate"),

@@ -167,7 +167,7 @@ class Run(Result):
         A stretch in which nothing was asked has nan.
         """
         width = as_positive("width", width, "seconds")
-        edges = np.arange(math.ceil(self.duration / width - 1e-9)) * width
+        edges = width * np.arange(math.ceil(self.duration / width - 1e-9), dtype=np.float64)
         found = {"time": edges}
         stretch = np.minimum((self.arrivals / width).astype(np.int64), len(edges) - 1)
         for number, run in enumerate(self.services):
