@@ -29,6 +29,7 @@ from accrual.course.doctor import configure_doctor, run_doctor
 from accrual.course.lessons import configure_lessons, run_lessons
 from accrual.detectors import DETECTORS, SHORT_NAMES, Detector, parse_detector
 from accrual.isolation import labs as _isolation_labs  # noqa: F401  # declares its labs
+from accrual.isolation.plan import configure_plan, run_plan
 from accrual.lab import LabError
 from accrual.lab.command import configure_lab, run_lab
 from accrual.matching import AT
@@ -1156,6 +1157,7 @@ _COMMANDS: Final = (
     ("describe", "tell what is in a trace", _configure_describe, _run_describe),
     ("study", "score detectors over many traces, on threads or on a cluster", _configure_study, _run_study),
     ("report", "write what is to be told of detectors on traces", _configure_report, _run_report),
+    ("plan", "size pools of workers and shards of customers", configure_plan, run_plan),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
     ("lab", "run an experiment on real processes or servers", configure_lab, partial(run_lab, draw=write_events)),
     ("lessons", "copy the lessons to a folder and open them in JupyterLab", configure_lessons, run_lessons),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from traitlets import Dict, Int, List, Unicode, validate
 
-from accrual.isolation.availability import YEAR, Availability, availability, service, time_to_outage
+from accrual.isolation.uptime import YEAR, Availability, availability, service, time_to_outage
 from accrual.show.widget import Widget, source
 
 if TYPE_CHECKING:
