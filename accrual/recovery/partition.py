@@ -290,10 +290,11 @@ def _advice(
     if majority is None:
         return "Nobody has a majority: refuse writes (CP), or accept that they will have to be merged (AP)."
     if kind == "node fault":
-        return f"Fence {' '.join(map(str, down))}, then fail over: from here nobody can tell whether it is dead or cut off."
+        gone = " ".join(map(str, down))
+        return f"Fence {gone}, then fail over: from here nobody can tell whether it is dead or cut off."
     if kind == "one-way":
         deaf = " ".join(map(str, dict.fromkeys(receiver for _, receiver in one_way)))
-        return f"{who} may go on; take out who is heard and does not hear ({deaf}), or the reverse: it believes others dead."
+        return f"{who} may go on; take out an end of each one-way link: {deaf} takes the living for dead."
     if kind == "whole":
         return f"{who} may go on; the others must stop writing (lease, fence) until the network heals."
     return f"Do not fail over for it: no node is cut off. Route round it, or take out whoever is not in {who}."

@@ -12,7 +12,7 @@ from accrual.recovery.partition import KINDS, recognise
 
 
 def suspicions(n, broken=(), dead=()):
-    """What n nodes suspect when (sender, receiver) in `broken` do not get through and `dead` neither beat nor report."""
+    """What n nodes suspect when (sender, receiver) in `broken` do not get through; `dead` ones do not report."""
     return {o: {p: p in dead or (p, o) in broken for p in range(n) if p != o} for o in range(n) if o not in dead}
 
 
