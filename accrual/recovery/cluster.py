@@ -234,9 +234,9 @@ class Pause(_OfNode):
 
 @dataclass(frozen=True, kw_only=True)
 class Partition(Fault):
-    """Groups that do not hear each other: each node in one, ``((0,), (1, 2))``; clients as "c0", "c1" reach all if not named.
+    """Groups that do not hear each other, each node in one: ``((0, "c0"), (1, 2))``.
 
-    A client that is named reaches its own group only.
+    A client, "c0", "c1", ..., that is named reaches its own group only; one that is not reaches all.
     """
 
     groups: tuple[tuple[int | str, ...], ...]
@@ -253,7 +253,7 @@ class Partition(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class Cut(Fault):
-    """Links between those in `a` and those in `b` (nodes, or clients as "c0"); `one_way`: only what `a` sends is lost."""
+    """Links between those in `a` and those in `b`, nodes or clients ("c0"); `one_way`: only what `a` sends is lost."""
 
     a: tuple[int | str, ...]
     b: tuple[int | str, ...]

@@ -95,7 +95,9 @@ class Findings:
     def _rows(self) -> list[tuple[str, str, str]]:
         first = {
             "lost": "" if not self.lost else str(self.lost[0]),
-            "stale": "" if not self.stale else f"{self.stale[0][0]}, after {self.stale[0][1]}",
+            "stale": ""
+            if not self.stale
+            else f"{self.stale[0][0]}, despite {self.stale[0][1]}".partition(" OK at ")[0] + " OK",
             "phantom": "" if not self.phantom else str(self.phantom[0][0]),
         }
         return [(name, str(len(getattr(self, name))), text) for name, text in first.items()]
@@ -131,7 +133,7 @@ def check(operations: Sequence[Operation], survivors: Collection[int] | None = N
     >>> r = Operation(number=3, client=1, kind="read", key=0, start=0.4, end=0.5, status="ok", value=1)
     >>> check([w1, w2, r], survivors={1})
     lost         1  client 0 at 0.200 s: writes 2 to key 0, told OK at 0.300 s
-    stale        1  client 1 at 0.400 s: reads key 0, gets 1, after client 0 at 0.200 s: writes 2 to key 0, told OK at 0.300 s
+    stale        1  client 1 at 0.400 s: reads key 0, gets 1, despite client 0 at 0.200 s: writes 2 to key 0, told OK
     phantom      0
     """
     writes: dict[int, Operation] = {}
@@ -192,7 +194,7 @@ def smallest(
     survivors: Collection[int] | None = None,
     wrong: Callable[[Findings], object] = bool,
 ) -> list[Operation]:
-    """A part of the history that is still wrong and of which nothing can be left out, by start; empty where all is well.
+    """A part of the history that is still wrong, and of which nothing can be left out; empty where all is well.
 
     Parameters
     ----------

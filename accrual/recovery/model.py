@@ -414,15 +414,15 @@ class Simulation:
                 continue
             if not heap:
                 break
-            now, _, node, does, arguments = pop(heap)
+            now, _, where, does, arguments = pop(heap)
             if now > end:
                 break
             self.now = now
-            if node is not None:
-                if node.role in ("down", "fenced"):
+            if where is not None:
+                if where.role in ("down", "fenced"):
                     continue
-                if node.paused:
-                    node.stash.append((does, arguments))
+                if where.paused:
+                    where.stash.append((does, arguments))
                     continue
             does(*arguments)
         self.now = end
