@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from accrual.recovery.controller import CONTROLLER, Action, Entry, FailoverController
     from accrual.recovery.driver import drive
     from accrual.recovery.machine import Machine, Transition
+    from accrual.recovery.partition import Recognised, recognise
 
 # On demand, so that a service that runs a controller loads no simulation.
 _LATE = {
@@ -15,8 +16,10 @@ _LATE = {
     "Entry": "controller",
     "FailoverController": "controller",
     "Machine": "machine",
+    "Recognised": "partition",
     "Transition": "machine",
     "drive": "driver",
+    "recognise": "partition",
 }
 
 __all__ = [
@@ -25,8 +28,10 @@ __all__ = [
     "Entry",
     "FailoverController",
     "Machine",
+    "Recognised",
     "Transition",
     "drive",
+    "recognise",
 ]
 
 
