@@ -89,11 +89,19 @@ class Namespace:
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Move this thread, and the processes and threads that it starts, there for as long as the context lasts."""
-        _enter(self.file)
+        self.enter()
         try:
             yield
         finally:
-            _enter(self._home)
+            self.leave()
+
+    def enter(self) -> None:
+        """Move this thread there."""
+        _enter(self.file)
+
+    def leave(self) -> None:
+        """Move this thread to where the namespace was created from."""
+        _enter(self._home)
 
 
 class Link(Loopback):

@@ -1,1 +1,6 @@
 """Recovery for real: servers that fail over, replicate, elect and are cut off from each other, each a lab."""
+
+from accrual.recovery.labs.election import election
+from accrual.recovery.labs.recognition import recognition
+
+__all__ = ["election", "recognition"]
