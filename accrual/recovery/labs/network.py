@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Self
 from accrual.lab import LabError, Lack
 from accrual.traces.namespaces import Namespace
 
-__all__ = ["Network", "Place", "as_root_of_its_own", "found", "lacking_network"]
+__all__ = ["Network", "Place", "as_root_of_its_own", "between", "lacking_network", "program"]
 
 _SUBNET: Final = "192.0.2"  # for documentation (RFC 5737): nobody's address
 LARGEST: Final = 16
@@ -34,9 +34,9 @@ class Place(NamedTuple):
     inside: AbstractContextManager[None]
 
 
-def found(program: str) -> str | None:
+def program(name: str) -> str | None:
     """The path of a program, also of one that only root has on its path (Debian: /usr/sbin)."""
-    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
 
 
 def _may(command: list[str]) -> bool:
@@ -57,9 +57,9 @@ def as_root_of_its_own() -> list[str]:
 def lacking_network() -> list[Lack]:
     """What this machine lacks for a `Network`."""
     lacks = [
-        Lack(f"the program {program}", f"apt install {package}")
-        for program, package in (("ip", "iproute2"), ("nft", "nftables"), ("unshare", "util-linux"))
-        if found(program) is None
+        Lack(f"the program {name}", f"apt install {package}")
+        for name, package in (("ip", "iproute2"), ("nft", "nftables"), ("unshare", "util-linux"))
+        if program(name) is None
     ]
     if not os.path.exists("/proc/self/ns/net"):
         return [Lack("Linux with network namespaces", "run it on Linux, in a virtual machine for example")]
@@ -102,9 +102,7 @@ class Network:
         with ExitStack() as stack:
             self._switch = stack.enter_context(Namespace())
             spaces = [stack.enter_context(Namespace()) for _ in range(nodes)]
-            self.places = [
-                Place(f"n{i}", f"{_SUBNET}.{i}", _Inside(space)) for i, space in enumerate(spaces, 1)
-            ]
+            self.places = [Place(f"n{i}", f"{_SUBNET}.{i}", _Inside(space)) for i, space in enumerate(spaces, 1)]
             cables = ["link add name bridge type bridge", "link set bridge up"]
             for i, space in enumerate(spaces, 1):
                 cables += [
@@ -143,8 +141,8 @@ class Network:
                 raise ValueError(f"a link is between two of the nodes 0 to {len(self.places) - 1}, got {pair!r}")
         drops = "".join(f'iifname "to{a + 1}" oifname "to{b + 1}" drop\n' for a, b in links)
         # One transaction: the table must exist to be deleted, and no packet sees a moment without it.
-        rules = f"table bridge links\ndelete table bridge links\ntable bridge links {{ chain forward {{\n{_HOOK}{drops}}}\n}}\n"
-        _run(self._switch, ["nft", "-f", "-"], rules)
+        links_table = f"table bridge links {{ chain forward {{\n{_HOOK}{drops}}}\n}}\n"
+        _run(self._switch, ["nft", "-f", "-"], f"table bridge links\ndelete table bridge links\n{links_table}")
 
     def heal(self) -> None:
         """Let everything through again."""
@@ -174,12 +172,12 @@ def between(one: Iterable[int], other: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def _run(namespace: Namespace, command: list[str], words: str) -> None:
-    program = found(command[0])
-    if program is None:
+    path = program(command[0])
+    if path is None:
         raise LabError(f"no program {command[0]}")
     with namespace.inside():
         done = subprocess.run(  # noqa: S603  # ip or nft
-            [program, *command[1:]], input=words, capture_output=True, text=True, timeout=_PATIENCE
+            [path, *command[1:]], input=words, capture_output=True, text=True, timeout=_PATIENCE
         )
     if done.returncode:
         raise LabError(f"{command[0]} refused: {(done.stderr or done.stdout).strip().splitlines()[0]}")

@@ -193,13 +193,24 @@ class StoreSession:
 class Sentinel(Server):
     """A Sentinel of Valkey or Redis; start them when the replicas are there, else they look again only 10 s later."""
 
-    def __init__(self, scene: Scene, system: str, name: str, primary: int, down_after: float, quorum: int = 2) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        system: str,
+        name: str,
+        primary: int,
+        down_after: float,
+        quorum: int = 2,
+        host: str = "127.0.0.1",
+    ) -> None:
         program = find(system)
+        # It greets the others from the address that it is bound to: on a network of its own that must not be loopback.
+        bound = "bind 127.0.0.1" if host == "127.0.0.1" else "bind 0.0.0.0\nprotected-mode no"
         super().__init__(scene, name)
         file = self.folder / "sentinel.conf"
         file.write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n"
-            f"sentinel monitor trio 127.0.0.1 {primary} {quorum}\n"
+            f"port {self.port}\n{bound}\ndir {self.folder}\n"
+            f"sentinel monitor trio {host} {primary} {quorum}\n"
             f"sentinel down-after-milliseconds trio {round(down_after * 1000)}\n"
             "sentinel failover-timeout trio 10000\nsentinel parallel-syncs trio 2\n",
             encoding="utf-8",

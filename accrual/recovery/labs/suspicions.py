@@ -67,9 +67,7 @@ class Suspicions:
             raise ValueError(f"settle must be at least 0, got {settle!r}")
         self._scene, self._places, self._period, self._settle = scene, places, period, settle
         detector = PhiNormal(window=200, min_samples=5, min_deviation=period / 2)
-        self._monitors = {
-            a.name: {b.name: Monitor(detector, threshold) for b in places if b is not a} for a in places
-        }
+        self._monitors = {a.name: {b.name: Monitor(detector, threshold) for b in places if b is not a} for a in places}
         self._names = {place.host: place.name for place in places}
         self._locks = {place.name: threading.Lock() for place in places}
         self._senders: dict[str, list[subprocess.Popen[Any]]] = {place.name: [] for place in places}

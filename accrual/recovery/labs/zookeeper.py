@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import socket
 import struct
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from accrual.lab import Lack, Scene
-from accrual.recovery.labs.ensemble import STALE, Client, Ensemble, NotTakenError, UnknownOutcomeError
-from accrual.recovery.labs.network import Place, found
+from accrual.recovery.labs.ensemble import STALE, Ensemble
+from accrual.recovery.labs.network import Place, program
+from accrual.recovery.labs.servers import lacking
 
 __all__ = ["ZooKeeper"]
 
@@ -25,7 +25,7 @@ _JARS: Final = Path("/usr/share/java")
 _JAR: Final = _JARS / "zookeeper.jar"
 _ASK: Final = 0.1  # for a server's own status [s]
 _SESSION: Final = 10_000  # timeout asked for [ms]; a session of a lab lives as long as its connection
-_CREATE, _CHILDREN, _SYNC, _CLOSE = 1, 8, 9, -11
+_CREATE, _CHILDREN, _SYNC = 1, 8, 9
 _ANYONE: Final = struct.pack("!ii", 1, 31) + struct.pack("!i", 5) + b"world" + struct.pack("!i", 6) + b"anyone"
 _MOST: Final = 2**24  # a longer answer is none [bytes]
 
@@ -59,58 +59,63 @@ class ZooKeeper(Ensemble):
 
     @staticmethod
     def lacking() -> list[Lack]:
-        """Java and ZooKeeper, as Debian has them."""
-        lacks = []
-        if found("java") is None:
+        """Java and ZooKeeper, as Debian has them; no wheel ships either."""
+        lacks = lacking("zookeeper")
+        if not lacks and not _JAR.exists():
+            lacks.append(Lack(f"{_JAR}, as in Debian's package", "apt install zookeeper"))
+        if program("java") is None:
             lacks.append(Lack("Java", "apt install openjdk-17-jre-headless"))
-        if not _JAR.exists():
-            lacks.append(Lack("ZooKeeper (Debian's package: no wheel ships it)", "apt install zookeeper"))
         return lacks
 
     def version(self) -> str:
-        """Of the library, from the name of the file that Debian's link points to."""
-        said = re.search(r"-([\d.]+)\.jar$", str(_JAR.resolve()))
-        return said[1] if said else "unknown"
+        """As in the name of the link that Debian has beside the library."""
+        names = [re.fullmatch(r"zookeeper-([\d.]+)\.jar", path.name) for path in _JARS.glob("zookeeper-*.jar")]
+        return next((name[1] for name in names if name), "unknown")
 
-    def _spawn(self, node: int) -> subprocess.Popen[Any]:
-        place, folder = self.places[node], self.folder(node)
+    def revive(self, node: int) -> None:
+        """Start a server, with the data that it has."""
+        member = self.members[node]
+        place, folder = member.place, member.folder
         (folder / "myid").write_text(f"{node + 1}\n", encoding="ascii")
         lines = {
             "tickTime": max(1, round(self._tick * 1e3)),
             "initLimit": 20,
             "syncLimit": self._sync_limit,
             "dataDir": folder,
-            "clientPort": self.ports[node][0],
+            "clientPort": member.port,
             "clientPortAddress": place.host,
             "admin.enableServer": "false",
             "4lw.commands.whitelist": "srvr",
             "standaloneEnabled": "false",
         }
-        for i, (other, ports) in enumerate(zip(self.places, self.ports, strict=True), 1):
-            lines[f"server.{i}"] = f"{other.host}:{ports[1]}:{ports[2]}"
+        for i, other in enumerate(self.members, 1):
+            lines[f"server.{i}"] = f"{other.place.host}:{other.ports[1]}:{other.ports[2]}"
         settings = folder / "zoo.cfg"
         settings.write_text("".join(f"{name}={value}\n" for name, value in lines.items()), encoding="utf-8")
         (folder / "log4j.properties").write_text(
             "log4j.rootLogger=WARN, out\nlog4j.appender.out=org.apache.log4j.ConsoleAppender\n"
-            "log4j.appender.out.layout=org.apache.log4j.PatternLayout\nlog4j.appender.out.layout.ConversionPattern=%p %m%n\n",
+            "log4j.appender.out.layout=org.apache.log4j.PatternLayout\n"
+            "log4j.appender.out.layout.ConversionPattern=%p %m%n\n",
             encoding="ascii",
         )
         # Serial collector, first compiler only: three servers on a student's machine, up after a second.
         options = ["-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
-        words = [found("java") or "java", *options, "-cp", f"{folder}:{_JAR}"]
+        words = [program("java") or "java", *options, "-cp", f"{folder}:{_JAR}"]
         words += ["org.apache.zookeeper.server.quorum.QuorumPeerMain", str(settings)]
-        return self.scene.spawn(words, f"{self.system}-{place.name}")
+        member.spawn(words)
 
-    def client(self, node: int) -> ZooKeeperClient:
-        """A client of that server."""
-        return ZooKeeperClient(self.places[node].host, self.ports[node][0])
+    def session(self, node: int) -> ZooKeeperSession:
+        """A session with that server."""
+        member = self.members[node]
+        return ZooKeeperSession(member.place.host, member.port)
 
     def _status(self, node: int) -> dict[str, str]:
         """What it says to ``srvr``, in lines of "name: value"; empty while it is not in service."""
         said = b""
-        with self.places[node].inside:
+        member = self.members[node]
+        with member.place.inside:
             try:
-                with socket.create_connection((self.places[node].host, self.ports[node][0]), _ASK) as connection:
+                with socket.create_connection((member.place.host, member.port), _ASK) as connection:
                     connection.sendall(b"srvr")
                     while part := connection.recv(4096):
                         said += part
@@ -129,32 +134,27 @@ class ZooKeeper(Ensemble):
         return int(status["Zxid"], 16) >> 32 if "Mode" in status and "Zxid" in status else None
 
 
-class ZooKeeperClient(Client):
-    """A session with one server, over one connection; a new one after an error."""
+class ZooKeeperSession:
+    """A session with one server, over one connection; the leader has to agree to it.
 
-    def __init__(self, host: str, port: int) -> None:
-        self._address = (host, port)
-        self._socket: socket.socket | None = None
+    Raises
+    ------
+    OSError
+        There is none; or, of requests, there was no good answer: what became of a write is unknown.
+    """
+
+    def __init__(self, host: str, port: int, patience: float = STALE) -> None:
         self._number = 0
-
-    def _connect(self, timeout: float) -> socket.socket:
-        """Open a session, which the leader has to agree to."""
+        self._socket = socket.create_connection((host, port), patience)
         try:
-            connection = socket.create_connection(self._address, timeout)
-        except OSError as error:
-            raise NotTakenError(f"not reached: {error}") from None
-        try:
-            self._socket = connection
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._send(struct.pack("!iqiqi16s", 0, 0, _SESSION, 0, 16, b""))
             self._receive()
-        except (OSError, struct.error) as error:
+        except OSError:
             self.close()
-            raise NotTakenError(f"no session: {error}") from None
-        return connection
+            raise
 
     def _send(self, body: bytes) -> None:
-        assert self._socket is not None
         self._socket.sendall(struct.pack("!i", len(body)) + body)
 
     def _receive(self) -> bytes:
@@ -164,7 +164,6 @@ class ZooKeeperClient(Client):
         return self._exactly(length)
 
     def _exactly(self, length: int) -> bytes:
-        assert self._socket is not None
         data = b""
         while len(data) < length:
             part = self._socket.recv(length - len(data))
@@ -173,33 +172,27 @@ class ZooKeeperClient(Client):
             data += part
         return data
 
-    def _ask(self, kind: int, body: bytes, timeout: float) -> bytes:
-        if self._socket is None:
-            self._connect(timeout)
-        assert self._socket is not None
-        self._socket.settimeout(timeout)
+    def _ask(self, kind: int, body: bytes, patience: float) -> bytes:
+        self._socket.settimeout(patience)
         self._number += 1
-        try:
-            self._send(struct.pack("!ii", self._number, kind) + body)
-            answer = self._receive()
-            number, _zxid, error = struct.unpack("!iqi", answer[:16])
-        except (OSError, struct.error) as error_:
-            self.close()
-            raise UnknownOutcomeError(str(error_)) from None
+        self._send(struct.pack("!ii", self._number, kind) + body)
+        answer = self._receive()
+        if len(answer) < 16:
+            raise ConnectionError(f"an answer of {len(answer)} bytes")
+        number, _transaction, error = struct.unpack("!iqi", answer[:16])
         if number != self._number or error:
-            self.close()
-            raise UnknownOutcomeError(f"error {error}")
+            raise ConnectionError(f"answer {number} to request {self._number}, error {error}")
         return answer[16:]
 
-    def write(self, key: str, timeout: float = STALE) -> None:
+    def write(self, key: str) -> None:
         """Create a node of that name."""
-        self._ask(_CREATE, _text(f"/{key}") + _text("1") + _ANYONE + struct.pack("!i", 0), timeout)
+        self._ask(_CREATE, _text(f"/{key}") + _text("1") + _ANYONE + struct.pack("!i", 0), STALE)
 
-    def read(self, timeout: float, stale: bool = False) -> set[str]:
+    def read(self, patience: float, stale: bool = False) -> set[str]:
         """All nodes; unless `stale`, after this server has caught up with the leader (ZooKeeper: sync)."""
         if not stale:
-            self._ask(_SYNC, _text("/"), timeout)
-        data = self._ask(_CHILDREN, _text("/") + b"\0", timeout)
+            self._ask(_SYNC, _text("/"), patience)
+        data = self._ask(_CHILDREN, _text("/") + b"\0", patience)
         [count] = struct.unpack_from("!i", data)
         at, names = 4, set()
         for _ in range(count):
@@ -210,9 +203,7 @@ class ZooKeeperClient(Client):
 
     def close(self) -> None:
         """Close the connection; the session ends by itself."""
-        if self._socket is not None:
-            self._socket.close()
-        self._socket = None
+        self._socket.close()
 
 
 def _text(text: str) -> bytes:
