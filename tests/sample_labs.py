@@ -80,3 +80,9 @@ def leaving(scene: Scene, *, then: str = "return", group: str = "", marker: str 
 @lab("wanting", lacking=lambda **_: [Lack("a unicorn", "look in the woods")])
 def wanting(scene: Scene):
     """Need what is not there."""
+
+
+@lab("dressed", within=lambda: ["/usr/bin/env", "ACCRUAL_TEST_DRESS=red"])
+def dressed(scene: Scene):
+    """Say what it wears."""
+    return {"facts": {"dress": os.environ["ACCRUAL_TEST_DRESS"]}}

@@ -56,6 +56,9 @@ class Lab:
         Takes the parameters; gives what the machine lacks for them, quickly and without trying anything out at length.
     limit : float
         How long it may take [s]; it is ended then.
+    within : callable
+        Gives the command in front of its program, for what a program cannot do to itself: ``unshare --user`` to be
+        root there. Nothing if it is empty.
 
     Raises
     ------
@@ -72,6 +75,7 @@ class Lab:
     function: Callable[..., Mapping[str, Any]]
     lacking: Callable[..., list[Lack]]
     limit: float
+    within: Callable[[], list[str]] = list
 
     def __call__(self, *, on_event: Callable[[Event], object] | None = None, **parameters: Any) -> LabResult:
         """Run it; `on_event` is told of each event as it happens."""
@@ -81,7 +85,7 @@ class Lab:
             wants = "; ".join(f"{lack.what} ({lack.remedy})" for lack in lacking)
             raise UnavailableError(f"the lab {self.name} needs {wants}")
         began = time.monotonic()
-        with _kept(self.function.__module__, self.name, given, self.limit) as messages:
+        with _kept(self.within(), self.function.__module__, self.name, given, self.limit) as messages:
             end: dict[str, Any] = {}
             for line in messages:
                 message = json.loads(line)
@@ -118,7 +122,10 @@ class Lab:
 
 
 def lab(
-    name: str, lacking: Callable[..., list[Lack]] = lambda **_: [], limit: float = 60.0
+    name: str,
+    lacking: Callable[..., list[Lack]] = lambda **_: [],
+    limit: float = 60.0,
+    within: Callable[[], list[str]] = list,
 ) -> Callable[[Callable[..., Mapping[str, Any]]], Lab]:
     """Declare a lab.
 
@@ -129,19 +136,19 @@ def lab(
 
     def declare(function: Callable[..., Mapping[str, Any]]) -> Lab:
         summary = (inspect.getdoc(function) or "").partition("\n")[0]
-        LABS[name] = Lab(name, summary, function, lacking, limit)
+        LABS[name] = Lab(name, summary, function, lacking, limit, within)
         return LABS[name]
 
     return declare
 
 
 @contextmanager
-def _kept(module: str, name: str, parameters: dict[str, Any], limit: float) -> Iterator[Any]:
+def _kept(within: list[str], module: str, name: str, parameters: dict[str, Any], limit: float) -> Iterator[Any]:
     """Run a lab below a keeper; the lines that it sends. Raises what is wrong with how it ended."""
     receiving, sending = os.pipe()
     with os.fdopen(receiving, encoding="utf-8") as messages:
         try:
-            command = [sys.executable, "-m", "accrual.lab", str(sending), module, name, json.dumps(parameters)]
+            command = [*within, sys.executable, "-m", "accrual.lab", str(sending), module, name, json.dumps(parameters)]
             process = subprocess.Popen(  # noqa: S603  # this interpreter, files of this package
                 [sys.executable, "-IS", keeper.__file__, str(limit), str(sending), *command],
                 stdin=subprocess.PIPE,

@@ -57,6 +57,53 @@ class Loopback:
         return nullcontext()
 
 
+class Namespace:
+    """A network namespace of our own. What is created in it, sockets and processes, stays in it.
+
+    Raises
+    ------
+    OSError
+        The system has none, or this user may not make one.
+    """
+
+    def __init__(self) -> None:
+        """Create it; the calling thread is back where it was afterwards."""
+        with ExitStack() as stack:
+            self._home = _opened(stack, _OURS, os.O_RDONLY)
+            _enter(self._home)  # where we are: who may not do that could not come back either
+            try:
+                _change("unshare", _CLONE_NEWNET)
+                self.file = _opened(stack, _OURS, os.O_RDONLY)
+            finally:
+                _enter(self._home)
+            self._files = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        """Enter a with statement that lets go of it."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Let go of it; it ends with the last socket and process in it."""
+        self._files.close()
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Move this thread, and the processes and threads that it starts, there for as long as the context lasts."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def enter(self) -> None:
+        """Move this thread there."""
+        _enter(self.file)
+
+    def leave(self) -> None:
+        """Move this thread to where the namespace was created from."""
+        _enter(self._home)
+
+
 class Link(Loopback):
     """Two network namespaces, each with one TUN device: what is sent in one comes out of a file, and the other way.
 
@@ -83,17 +130,16 @@ class Link(Loopback):
             raise UnavailableError("path needs Linux with network namespaces")
         here, self.host = self._ENDS[ipv6]
         with ExitStack() as stack:
-            self._home = _opened(stack, _OURS, os.O_RDONLY)
-            _enter(self._home)  # where we are: who may not do that could not come back either
-            self._namespaces = []
             devices = []
-            try:
-                for address in (here, self.host):
-                    _unshare()
-                    self._namespaces.append(_opened(stack, _OURS, os.O_RDONLY))
+            self._namespaces = []
+            for address in (here, self.host):
+                try:
+                    namespace = stack.enter_context(Namespace())
+                except OSError as error:
+                    raise _unavailable(error) from None
+                self._namespaces.append(namespace)
+                with namespace.inside():
                     devices.append(_device(stack, address))
-            finally:
-                _enter(self._home)
             self.sender, self.receiver = devices
             self._files = stack.pop_all()
 
@@ -103,29 +149,17 @@ class Link(Loopback):
 
     def at_sender(self) -> AbstractContextManager[None]:
         """Move this thread, and the processes that it starts, to the sender's end."""
-        return self._inside(0)
+        return self._namespaces[0].inside()
 
     def at_receiver(self) -> AbstractContextManager[None]:
         """Move this thread to the receiver's end: a socket stays where it was created."""
-        return self._inside(1)
-
-    @contextmanager
-    def _inside(self, end: int) -> Iterator[None]:
-        _enter(self._namespaces[end])
-        try:
-            yield
-        finally:
-            _enter(self._home)
+        return self._namespaces[1].inside()
 
 
 def _opened(stack: ExitStack, path: str, flags: int) -> int:
     file = os.open(path, flags)
     stack.callback(os.close, file)
     return file
-
-
-def _unshare() -> None:
-    _change("unshare", _CLONE_NEWNET)
 
 
 def _enter(namespace: int) -> None:
@@ -138,11 +172,15 @@ def _change(call: str, *arguments: int) -> None:
 
     if getattr(ctypes.CDLL(None, use_errno=True), call)(*arguments):
         number = ctypes.get_errno()
-        if number == errno.EPERM:
-            raise UnavailableError(
-                "path needs root: sudo accrual record ... or unshare --map-root-user --net accrual record ..."
-            )
-        raise UnavailableError(f"path needs network namespaces, which this system refuses: {os.strerror(number)}")
+        raise OSError(number, f"{call}: {os.strerror(number)}")
+
+
+def _unavailable(error: OSError) -> UnavailableError:
+    if error.errno == errno.EPERM:
+        return UnavailableError(
+            "path needs root: sudo accrual record ... or unshare --map-root-user --net accrual record ..."
+        )
+    return UnavailableError(f"path needs network namespaces, which this system refuses: {error.strerror}")
 
 
 def _device(stack: ExitStack, address: str) -> int:

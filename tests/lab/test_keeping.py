@@ -174,6 +174,10 @@ def test_control_groups_are_removed(sleepers, tmp_path):
     assert not os.path.exists(group)
 
 
+def test_a_lab_can_be_run_by_another_command():
+    assert sample_labs.dressed().facts == {"dress": "red"}
+
+
 def test_labs_can_run_at_the_same_time(tmp_path):
     found = []
     threads = [threading.Thread(target=lambda: found.append(sample_labs.sample())) for _ in range(3)]

@@ -1,1 +1,7 @@
 """Recovery for real: servers that fail over, replicate, elect and are cut off from each other, each a lab."""
+
+from accrual.recovery.labs.election import election
+from accrual.recovery.labs.partition import partition
+from accrual.recovery.labs.recognition import recognition
+
+__all__ = ["election", "partition", "recognition"]
