@@ -288,6 +288,7 @@ def _bridge(scene: Scene) -> dict[str, Any]:
     for process in running.values():
         process.kill()
         process.wait()
+    net.end()
     return _row("none: one bridge", "bridge-down", what, None, len(cut_off), len(names), round(took, 3))
 
 

@@ -146,6 +146,16 @@ class Network:
         """Take down one host's wire, at the bridge's end: the host's own device sees that its carrier is gone."""
         self._ip(self._holder, "link", "set", self._hosts[name].port, "down")
 
+    def put_plug_back(self, name: str) -> None:
+        """The other way."""
+        self._ip(self._holder, "link", "set", self._hosts[name].port, "up")
+
+    def end(self) -> None:
+        """Let go of all of it; it is gone when the last process in it has ended."""
+        for holder in (*(host.holder for host in self._hosts.values()), self._holder):
+            holder.kill()
+            holder.wait()
+
     def end_host(self, name: str) -> None:
         """End what holds a host; when its other processes have ended as well, its network is gone."""
         self._hosts[name].holder.kill()
