@@ -102,6 +102,86 @@ def test_version_2_is_limited_in_one_file(tmp_path):
     assert group.parent == tmp_path
 
 
+def controllers(root, version_1=("memory", "pids", "cpu", "blkio", "freezer")):
+    """A kernel of version 1 as Debian mounts it, one controller a folder."""
+    (root / "self").mkdir()
+    mounts = [f"30 25 0:{k} / {root}/{name} rw - cgroup cgroup rw,{name}\n" for k, name in enumerate(version_1)]
+    (root / "self" / "mountinfo").write_text("".join(mounts))
+    (root / "self" / "cgroup").write_text("".join(f"{k}:{name}:/\n" for k, name in enumerate(version_1)) + "0::/\n")
+    for name in version_1:
+        (root / name).mkdir()
+
+
+def test_many_controllers_of_version_1(tmp_path):
+    controllers(tmp_path)
+    found = cgroups.find_all(("memory", "io", "freezer"), "the lab", "accrual lab", tmp_path)
+    assert found == {
+        "memory": Group(1, tmp_path / "memory"),
+        "io": Group(1, tmp_path / "blkio"),
+        "freezer": Group(1, tmp_path / "freezer"),
+    }
+
+
+def test_many_controllers_of_version_2_need_one_group_that_hands_all_down(kernel):
+    root = kernel(V2, "0::/user/session\n", ["two", "two/user"])
+    (root / "two" / "user" / "cgroup.subtree_control").write_text("memory pids\n")
+    assert cgroups.find_all(("memory", "freezer"), "x", "y", root)["memory"] == Group(2, root / "two" / "user")
+    both = cgroups.find_all(("memory", "cpu", "freezer"), "x", "y", root)
+    assert set(both.values()) == {Group(2, root / "two")}
+
+
+def test_both_versions_at_once(kernel):
+    """As systemd mounts them in its hybrid mode, with some controllers moved over."""
+    root = kernel(MEMORY + V2, "4:memory:/\n0::/\n", ["two"])
+    (root / "memory").mkdir()
+    found = cgroups.find_all(("cpu", "memory"), "x", "y", root)
+    assert found == {"memory": Group(1, root / "memory"), "cpu": Group(2, root / "two")}
+
+
+def test_controllers_that_nobody_hands_down_are_named(kernel):
+    root = kernel(V2, "0::/\n", ["two"])
+    with pytest.raises(
+        UnavailableError, match=r"the lab needs .* the memory and io controllers: .* echo \+memory \+io"
+    ):
+        cgroups.find_all(("memory", "io"), "the lab", "accrual lab", root)
+
+
+def test_delegation_is_the_remedy(kernel, monkeypatch):
+    root = kernel(V2, "0::/\n", ["two"])
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UnavailableError, match="systemd-run --user --scope -p Delegate=yes accrual lab containers"):
+        cgroups.find_all(("memory",), "the lab", "accrual lab containers", root)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_settings_are_written_and_counts_are_read(tmp_path, version):
+    """A folder for a group: any file can be written there, so it is the names and values that count."""
+    cgroups.apply(tmp_path, cgroups.pids_settings(version, 5))
+    cgroups.apply(tmp_path, cgroups.memory_settings(version, 2**26))
+    cgroups.apply(tmp_path, cgroups.write_settings(version, "254:0", 2**20))
+    cgroups.apply(tmp_path, cgroups.freeze_settings(version, True))
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    expected = {
+        1: {
+            "memory.limit_in_bytes": "67108864",
+            "blkio.throttle.write_bps_device": "254:0 1048576",
+            "freezer.state": "FROZEN",
+        },
+        2: {"memory.max": "67108864", "io.max": "254:0 wbps=1048576", "cgroup.freeze": "1"},
+    }
+    assert found == expected[version] | {"pids.max": "5"}  # and none for swap, which is not counted here
+    (tmp_path / ("memory.oom_control" if version == 1 else "memory.events")).write_text("oom 1\noom_kill 2\n")
+    (tmp_path / "pids.events").write_text("max 3\n")
+    (tmp_path / "cpu.stat").write_text("nr_periods 9\nnr_throttled 4\n")
+    assert [cgroups.count(tmp_path, version, what) for what in ("oom_kill", "max", "nr_throttled")] == [2, 3, 4]
+
+
+def test_a_setting_that_is_refused_is_told(tmp_path):
+    (tmp_path / "pids.max").mkdir()
+    with pytest.raises(UnavailableError, match=r"pids.max does not take '5': Is a directory"):
+        cgroups.apply(tmp_path, {"pids.max": "5"})
+
+
 # The real thing
 
 
@@ -127,7 +207,7 @@ def test_a_sender_under_a_quota(tmp_path, parent):
         # For three periods at least, whatever else the machine does.
         [group] = [group for group in groups_in(parent) if f"accrual-{os.getpid()}-" in group.name]
         stat = (group / "cpu.stat").read_text().split()
-        if int(stat[stat.index("nr_throttled") + 1]) >= 3:
+        if heartbeats and int(stat[stat.index("nr_throttled") + 1]) >= 3:
             os.kill(os.getpid(), signal.SIGINT)
 
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)

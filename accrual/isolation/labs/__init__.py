@@ -1,1 +1,6 @@
 """Isolation for real: threads, processes, containers, virtual machines and hosts, each a lab."""
+
+from accrual.isolation.labs.containers import containers
+from accrual.isolation.labs.hosts import hosts
+
+__all__ = ["containers", "hosts"]
