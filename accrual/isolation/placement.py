@@ -249,6 +249,8 @@ class Placement:
     def reach(self, fault: str, service: str, copy: int = 0) -> tuple[Instance, ...]:
         """Whatever a fault in that copy of the service takes with it: the copy, and all in the same domain.
 
+        A bug that is in the code of all copies strikes each of them; this is about one.
+
         Examples
         --------
         >>> shop = place("process", ["order", "payment", "delivery"])
@@ -262,13 +264,13 @@ class Placement:
         struck = [
             instance
             for instance in self.instances
-            if instance.service == service and (instance.copy == copy or RULES[fault].copies or kind == "request")
+            if instance.service == service and (instance.copy == copy or RULES[fault].copies)
         ]
+        if not struck:
+            raise ValueError(f"copy must be one of the copies of {service}, got {copy!r}")
         if kind == "request":
             return tuple(struck)
         domains = {instance.domains[kind] for instance in struck}
-        if not struck:
-            raise ValueError(f"copy must be one of the copies of {service}, got {copy!r}")
         return tuple(instance for instance in self.instances if instance.domains[kind] in domains)
 
     def available(self, shares: Mapping[str, float]) -> dict[str, float]:
