@@ -361,7 +361,8 @@ class ShardPlan(Result):
         head = "workers that two customers share, with shuffle shards" + (
             ":" if len(self.overlap) <= _SHOWN else f", the {_SHOWN} likeliest numbers:"
         )
-        return "\n".join([super().__repr__(), head, *lines])
+        twins = f"chance that any two of the customers have the very same shuffle shard: {percent(self.twins)}"
+        return "\n".join([super().__repr__(), head, *lines, twins])
 
 
 def plan_shards(customers: int, workers: int, shard_size: int, needs: int = 1) -> ShardPlan:
@@ -397,6 +398,7 @@ def plan_shards(customers: int, workers: int, shard_size: int, needs: int = 1) -
       0: 53.6 %
       1: 42.9 %
       2: 3.57 %
+    chance that any two of the customers have the very same shuffle shard: 100 %
     """
     customers = as_count("customers", customers)
     workers, shard_size = _sizes(workers, shard_size)

@@ -154,8 +154,8 @@ def test_a_plan_of_numbers_with_thousands_of_digits():
     [
         (lambda: plan_shards(0, 8, 2), "customers must be a whole number of 1 or more, got 0"),
         (lambda: plan_shards(10, 8, 9), "shard_size must be at most the 8 workers, got 9"),
-        (lambda: plan_shards(10, 0, 1), "workers must be a whole number from 1 to 10000, got 0"),
-        (lambda: plan_shards(10, 10_001, 1), "workers must be a whole number from 1 to 10000, got 10001"),
+        (lambda: plan_shards(10, 0, 1), "workers must be a whole number from 1 to 10,000, got 0"),
+        (lambda: plan_shards(10, 10_001, 1), "workers must be a whole number from 1 to 10,000, got 10001"),
         (lambda: plan_shards(10, 8, 2, needs=3), "needs must be a whole number from 1 to 2, got 3"),
         (lambda: assign("shards", 10, 8, 3), "shard_size must divide the 8 workers into equal shards, got 3"),
         (lambda: assign("pods", 10, 8, 2), "kind must be one of shared, shards, shuffle, cells, got 'pods'"),
