@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from accrual.isolation.model import Run, ServiceRun, simulate
     from accrual.isolation.placement import COSTS, OUTAGES, RULES, LevelComparison, Placement, compare_levels, place
     from accrual.isolation.queueing import PoolPlan, erlang_b, erlang_c, plan_pools, queue, workers_for
-    from accrual.isolation.sharding import Assignment, ShardPlan, assign, overlaps, plan_shards, shuffle_shards
+    from accrual.isolation.sharding import (
+        Assignment,
+        ShardPlan,
+        activity,
+        assign,
+        overlaps,
+        plan_shards,
+        shuffle_shards,
+    )
     from accrual.isolation.uptime import availability, k_of_n, series
 
 # On demand, for the labs need none of it: the module that has it.
@@ -36,7 +44,7 @@ _LATE = {
         "model": ("Run", "ServiceRun", "simulate"),
         "placement": ("COSTS", "OUTAGES", "RULES", "LevelComparison", "Placement", "compare_levels", "place"),
         "queueing": ("PoolPlan", "erlang_b", "erlang_c", "plan_pools", "queue", "workers_for"),
-        "sharding": ("Assignment", "ShardPlan", "assign", "overlaps", "plan_shards", "shuffle_shards"),
+        "sharding": ("Assignment", "ShardPlan", "activity", "assign", "overlaps", "plan_shards", "shuffle_shards"),
     }.items()
     for name in names
 }
@@ -62,6 +70,7 @@ __all__ = [
     "Service",
     "ServiceRun",
     "ShardPlan",
+    "activity",
     "assign",
     "availability",
     "balance",

@@ -16,7 +16,7 @@ import numpy as np
 
 from accrual.blocks import as_seed
 from accrual.detectors import NS, Detector, as_detector
-from accrual.isolation.result import Result, as_count, as_name, as_positive, percent
+from accrual.isolation.result import Result, as_count, as_name, as_positive, check_size, percent
 from accrual.monitor import Monitor, State
 from accrual.tables import figure
 
@@ -204,6 +204,9 @@ def balance(
     pauses, pause = as_positive("pauses", pauses, "pauses a second", zero=True), as_positive("pause", pause, "seconds")
     deadline = as_positive("deadline", deadline, "seconds")
     users = as_count("users", users)
+    check_size("requests (rate times duration)", rate * duration)
+    check_size("heartbeats (servers times duration over period)", servers * duration / period)
+    check_size("pauses (of all servers)", servers * duration * pauses)
 
     times, whose, homes, *of_servers = np.random.SeedSequence(as_seed(seed)).spawn(3 + servers)
     back = fails + lasts

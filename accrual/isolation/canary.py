@@ -16,7 +16,7 @@ import numpy as np
 from accrual.blocks import as_seed
 from accrual.detectors import Detector, as_detector
 from accrual.isolation.balancer import suspicions
-from accrual.isolation.result import Result, as_count, as_positive, as_share, percent
+from accrual.isolation.result import Result, as_count, as_positive, as_share, check_size, percent
 from accrual.tables import figure
 
 if TYPE_CHECKING:
@@ -169,6 +169,9 @@ def release(
         raise ValueError(f"released must be before the end of the run at {duration:g} s, got {released!r}")
     period, delay = as_positive("period", period, "seconds"), as_positive("delay", delay, "seconds", zero=True)
     rollback = as_positive("rollback", rollback, "seconds", zero=True)
+
+    check_size("requests (rate times duration)", rate * duration)
+    check_size("heartbeats (duration over period)", duration / period)
 
     times, whose, groups, luck, waits = map(np.random.default_rng, np.random.SeedSequence(as_seed(seed)).spawn(5))
     arrivals = np.sort(times.uniform(0, duration, times.poisson(rate * duration)))

@@ -21,7 +21,7 @@ import numpy as np
 from accrual.blocks import as_seed
 from accrual.isolation.placement import COSTS, RULES, Placement, place
 from accrual.isolation.queueing import divide
-from accrual.isolation.result import Result, as_count, as_name, as_positive, as_share, percent
+from accrual.isolation.result import Result, as_count, as_name, as_positive, as_share, check_size, percent
 from accrual.isolation.shop import SCENARIOS, Service
 from accrual.tables import figure
 
@@ -319,8 +319,7 @@ def simulate(
     places = None if places is None else as_count("places", places, 0)
     rate = as_positive("rate", rate, "requests a second")
     duration = as_positive("duration", duration, "seconds")
-    if rate * duration > _MOST:
-        raise ValueError(f"rate times duration must be at most {_MOST:,} requests, got {rate * duration:,.6g}")
+    check_size("requests (rate times duration)", rate * duration)
     strikes = as_positive("strikes", strikes, "seconds", zero=True)
     if not strikes < duration:
         raise ValueError(f"strikes must be before the end of the run at {duration:g} s, got {strikes!r}")
@@ -402,9 +401,6 @@ def simulate(
         outcome=outcome,
         latency=latency,
     )
-
-
-_MOST: Final = 10_000_000  # requests: a minute of work, a gigabyte
 
 
 def _services(scenario: str | Mapping[str, Service]) -> Mapping[str, Service]:

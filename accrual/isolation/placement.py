@@ -106,8 +106,8 @@ RULES: Final[dict[str, Rule]] = {
         stopped_by="process",
         uncapped="vm",
         once=True,
-        why="A cap (cgroup, rlimit) ends what exceeds it. Without one the machine runs out: the kernel may end the hog "
-        "alone, or others first; this takes the worst case.",
+        why="A cap ends what exceeds it (a cgroup), or makes an exception of it (an rlimit). Without one the machine "
+        "runs out: the kernel may end the hog alone, or others first; this takes the worst case.",
     ),
     "cpu-hog": Rule(
         effect="slows", stopped_by="process", uncapped="vm", why="A quota is for a process; else all share the cores."
@@ -249,6 +249,8 @@ class Placement:
     def reach(self, fault: str, service: str, copy: int = 0) -> tuple[Instance, ...]:
         """Whatever a fault in that copy of the service takes with it: the copy, and all in the same domain.
 
+        A bug that is in the code of all copies strikes each of them; this is about one.
+
         Examples
         --------
         >>> shop = place("process", ["order", "payment", "delivery"])
@@ -262,13 +264,13 @@ class Placement:
         struck = [
             instance
             for instance in self.instances
-            if instance.service == service and (instance.copy == copy or RULES[fault].copies or kind == "request")
+            if instance.service == service and (instance.copy == copy or RULES[fault].copies)
         ]
+        if not struck:
+            raise ValueError(f"copy must be one of the copies of {service}, got {copy!r}")
         if kind == "request":
             return tuple(struck)
         domains = {instance.domains[kind] for instance in struck}
-        if not struck:
-            raise ValueError(f"copy must be one of the copies of {service}, got {copy!r}")
         return tuple(instance for instance in self.instances if instance.domains[kind] in domains)
 
     def available(self, shares: Mapping[str, float]) -> dict[str, float]:
@@ -433,7 +435,7 @@ class LevelComparison(Result):
         for fault in self.rows[0].taken:
             rows.append([fault, *(str(round(row.taken[fault] * number)) for row in self.rows)])
         rows.append(["start [s]", *(figure(row.cost.start) for row in self.rows)])
-        rows.append(["memory [MB]", *(figure(row.cost.memory) for row in self.rows)])
+        rows.append(["memory [MB]", *(f"{row.cost.memory:,g}" for row in self.rows)])
         rows.append(["round trip [ms]", *(figure(1000 * row.cost.round_trip) for row in self.rows)])
         return rows
 
@@ -463,20 +465,20 @@ def compare_levels(scenario: str = "shop", service: str = "payment", *, outages:
     --------
     >>> compare_levels(outages=False)
     services taken by a fault in payment, of 3
-                     thread  process  container   vm  host  cluster  datacenter
-    exception             1        1          1    1     1        1           1
-    hang                  1        1          1    1     1        1           1
-    slow                  1        1          1    1     1        1           1
-    memory-hog            3        3          1    1     1        1           1
-    cpu-hog               3        3          1    1     1        1           1
-    segfault              3        1          1    1     1        1           1
-    hold-gil              3        1          1    1     1        1           1
-    kill                  3        1          1    1     1        1           1
-    corrupt               3        1          1    1     1        1           1
-    poison                3        1          1    1     1        1           1
-    start [s]        0.0001    0.066        0.2  1.8   120      300         600
-    memory [MB]         0.1       10         12  128  1024     4096   1.638e+04
-    round trip [ms]    0.01     0.05        0.1  0.2   0.5        1          50
+                     thread  process  container   vm   host  cluster  datacenter
+    exception             1        1          1    1      1        1           1
+    hang                  1        1          1    1      1        1           1
+    slow                  1        1          1    1      1        1           1
+    memory-hog            3        3          1    1      1        1           1
+    cpu-hog               3        3          1    1      1        1           1
+    segfault              3        1          1    1      1        1           1
+    hold-gil              3        1          1    1      1        1           1
+    kill                  3        1          1    1      1        1           1
+    corrupt               3        1          1    1      1        1           1
+    poison                3        1          1    1      1        1           1
+    start [s]        0.0001    0.066        0.2  1.8    120      300         600
+    memory [MB]         0.1       10         12  128  1,024    4,096      16,384
+    round trip [ms]    0.01     0.05        0.1  0.2    0.5        1          50
     """
     services = list(SCENARIOS[as_name("scenario", scenario, list(SCENARIOS))])
     as_name("service", service, services)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from accrual.isolation.queueing import plan_pools
 from accrual.isolation.result import as_count, as_positive
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from accrual.isolation.result import Result
 
 __all__ = ["configure_plan", "run_plan"]
+
+_MOST: Final = 10_000  # pools: a table that nobody reads
 
 
 def configure_plan(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +90,7 @@ def _plan_pools(args: argparse.Namespace) -> Result:
     elif args.rate is None or args.latency is None:
         raise ValueError("give --rate and --latency, or --service for each service")
     else:
-        pools = as_count("pools", 3 if args.pools is None else args.pools)
+        pools = as_count("pools", 3 if args.pools is None else args.pools, 1, _MOST)
         rate, latency = (
             as_positive("rate", args.rate, "requests a second"),
             as_positive("latency", args.latency, "seconds"),

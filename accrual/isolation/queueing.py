@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MOST: Final = 1_000_000
-"""Workers that a plan goes up to."""
+"""Workers at most, and places in a queue."""
 
 
 def erlang_b(workers: int, load: float) -> float:
@@ -64,7 +64,7 @@ def erlang_b(workers: int, load: float) -> float:
     >>> erlang_b(10, 30 * 0.04), erlang_b(10, 30 * 1.0)  # doctest: +ELLIPSIS
     (5.139...e-07, 0.681...)
     """
-    workers, load = as_count("workers", workers), as_positive("load", load, "busy workers", zero=True)
+    workers, load = as_count("workers", workers, 1, MOST), as_positive("load", load, "busy workers", zero=True)
     return _erlang_b(workers, load)
 
 
@@ -90,7 +90,7 @@ def erlang_c(workers: int, load: float) -> float:
     >>> round(erlang_c(10, 8), 4)
     0.4092
     """
-    workers, load = as_count("workers", workers), as_positive("load", load, "busy workers", zero=True)
+    workers, load = as_count("workers", workers, 1, MOST), as_positive("load", load, "busy workers", zero=True)
     _check_capacity(workers, load)
     return _erlang_c(workers, load)
 
@@ -166,7 +166,7 @@ def queue(workers: int, places: int | None, rate: float, latency: float) -> Queu
     >>> round(found.refused, 4), round(found.utilisation, 4)
     (0.03, 0.776)
     """
-    workers = as_count("workers", workers)
+    workers = as_count("workers", workers, 1, MOST)
     rate, latency = as_positive("rate", rate, "requests a second"), as_positive("latency", latency, "seconds")
     load = rate * latency
     if places is None:
@@ -174,7 +174,7 @@ def queue(workers: int, places: int | None, rate: float, latency: float) -> Queu
         waiting = _erlang_c(workers, load)
         wait = waiting * latency / (workers - load)
         return Queue(refused=0.0, waiting=waiting, wait=wait, length=rate * wait, utilisation=load / workers)
-    places = as_count("places", places, 0)
+    places = as_count("places", places, 0, MOST)
     # Logarithms of a^n / n!, and of a^n / (c! c^(n-c)) above c: neither factor fits a float for large pools.
     n = np.arange(workers + places + 1)
     logs = np.concatenate([[0.0], np.cumsum(math.log(load) - np.log(np.minimum(n[1:], workers)))])
@@ -394,7 +394,7 @@ def plan_pools(
         sizes = {name: _fewest(rate * latency, reject, latency, wait) for name, (rate, latency) in known.items()}
         together = _fewest(load, reject, mean, wait)
     else:
-        together = as_count("workers", workers, len(known))
+        together = as_count("workers", workers, len(known), MOST)
         sizes = divide(together, {name: rate * latency for name, (rate, latency) in known.items()})
 
     def pool(name: str, size: int, rate: float, latency: float, stuck: float) -> Pool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from accrual.tables import aligned, as_html, plain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Result", "as_count", "as_name", "as_positive", "as_share", "percent"]
+__all__ = ["Result", "as_count", "as_name", "as_positive", "as_share", "check_size", "percent"]
+
+MOST: Final = 10_000_000
+"""Requests or heartbeats of a simulation: a minute of work, a gigabyte."""
 
 
 class Result(ABC):
@@ -88,7 +91,7 @@ def percent(share: float) -> str:
 def as_count(name: str, value: int, least: int = 1, most: float = math.inf) -> int:
     """Check a whole number."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        upto = f"of {least} or more" if most == math.inf else f"from {least} to {most}"
+        upto = f"of {least} or more" if most == math.inf else f"from {least:,} to {most:,}"
         raise ValueError(f"{name} must be a whole number {upto}, got {value!r}")
     return int(value)
 
@@ -108,6 +111,12 @@ def as_share(name: str, value: float, *, ends: bool = True) -> float:
         bounds = "from 0 to 1" if ends else "above 0 and below 1"
         raise ValueError(f"{name} must be a share {bounds} (1 is 100 %), got {value!r}")
     return float(value)
+
+
+def check_size(what: str, number: float) -> None:
+    """Refuse what would take the machine's memory."""
+    if number > MOST:
+        raise ValueError(f"{what} must be at most {MOST:,}, got {number:,.6g}")
 
 
 def as_name(name: str, value: str, known: Sequence[str]) -> str:

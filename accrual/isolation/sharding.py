@@ -17,12 +17,22 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from accrual.blocks import as_seed
-from accrual.isolation.result import Result, as_count, as_name, percent
+from accrual.isolation.result import Result, as_count, as_name, as_positive, percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KINDS", "Assignment", "ShardPlan", "assign", "blast_odds", "overlaps", "plan_shards", "shuffle_shards"]
+__all__ = [
+    "KINDS",
+    "Assignment",
+    "ShardPlan",
+    "activity",
+    "assign",
+    "blast_odds",
+    "overlaps",
+    "plan_shards",
+    "shuffle_shards",
+]
 
 KINDS: Final = ("shared", "shards", "shuffle", "cells")
 """How customers are spread over workers."""
@@ -111,8 +121,50 @@ class Assignment(Result):
     reach: NDArray[np.int64]
 
     def left(self, ended: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """How many of its workers each customer has left, where `ended` says which of all have ended."""
-        return np.asarray(np.count_nonzero(~np.asarray(ended)[self.reach], axis=1))
+        """How many of its workers each customer has left, where `ended` says of all workers which have ended."""
+        ended = np.asarray(ended, dtype=bool)
+        if ended.shape != (self.workers,):
+            raise ValueError(f"ended must say of each of the {self.workers} workers, got an array of {ended.shape}")
+        return np.asarray(np.count_nonzero(~ended[self.reach], axis=1))
+
+    def cut_off(self, ended: NDArray[np.bool_], needs: int = 1) -> NDArray[np.int64]:
+        """The customers who have fewer than `needs` workers left, where `ended` says of all workers which have ended.
+
+        Examples
+        --------
+        One worker of eight is killed. Without shards nobody loses all; with shards of one, an eighth does; with two
+        workers each, shards or shuffled, nobody does, as long as clients try the other one:
+
+        >>> ended = np.arange(8) == 3
+        >>> spreads = [assign("shared", 1000, 8), assign("shards", 1000, 8, 1), assign("shuffle", 1000, 8, 2)]
+        >>> [len(spread.cut_off(ended)) for spread in spreads]
+        [0, 114, 0]
+        """
+        needs = as_count("needs", needs, 1, self.reach.shape[1])
+        return np.flatnonzero(self.left(ended) < needs)
+
+    def load(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """The share of all requests that each worker gets; each customer spreads its own evenly over its workers.
+
+        Parameters
+        ----------
+        weights : array, optional
+            How much each customer asks for; `activity` makes some. By default all the same.
+
+        Examples
+        --------
+        A few busy customers make a hot shard; in a pool for all the same requests are spread evenly:
+
+        >>> busy = activity(1000, skew=1.0)
+        >>> [round(float(assign(kind, 1000, 8, 2).load(busy).max()), 3) for kind in ("shared", "shards", "shuffle")]
+        [0.125, 0.157, 0.192]
+        """
+        customers, size = self.reach.shape
+        asked = np.ones(customers) if weights is None else np.asarray(weights, dtype=np.float64)
+        if asked.shape != (customers,) or not (asked >= 0).all() or not 0 < asked.sum() < math.inf:
+            raise ValueError(f"weights must be {customers} numbers of 0 or more, and not all 0, got {weights!r}")
+        counts = np.bincount(self.reach.ravel(), np.repeat(asked, size), self.workers)
+        return np.asarray(counts / (asked.sum() * size))
 
     def ended_by(self, customer: int) -> NDArray[np.bool_]:
         """Which workers end when that customer's poison request is tried on every worker that it reaches."""
@@ -123,8 +175,7 @@ class Assignment(Result):
 
     def affected_by(self, customer: int, needs: int = 1) -> NDArray[np.int64]:
         """The customers, that one among them, who have fewer than `needs` workers left after its poison request."""
-        needs = as_count("needs", needs, 1, self.reach.shape[1])
-        return np.flatnonzero(self.left(self.ended_by(customer)) < needs)
+        return self.cut_off(self.ended_by(customer), needs)
 
     def title(self) -> str:
         """What it is."""
@@ -180,6 +231,24 @@ def assign(kind: str, customers: int, workers: int, shard_size: int = 1, seed: i
         first = random.integers(number, size=customers) * shard_size
         reach = first[:, np.newaxis] + np.arange(shard_size)
     return Assignment(kind=kind, workers=workers, reach=np.asarray(reach, dtype=np.int64))
+
+
+def activity(customers: int, skew: float = 1.0) -> NDArray[np.float64]:
+    """How much each customer asks for, as a share of all: the n-th most active asks for n^-skew of the most active.
+
+    Parameters
+    ----------
+    customers : int
+    skew : float
+        0: all ask for the same; 1: Zipf's law.
+
+    Examples
+    --------
+    >>> activity(4, skew=1.0).round(2)
+    array([0.48, 0.24, 0.16, 0.12])
+    """
+    asked = np.arange(1, as_count("customers", customers) + 1) ** -as_positive("skew", skew, "powers", zero=True)
+    return np.asarray(asked / asked.sum())
 
 
 def _draws(random: np.random.Generator, customers: int, workers: int, shard_size: int) -> NDArray[np.int64]:
@@ -292,7 +361,8 @@ class ShardPlan(Result):
         head = "workers that two customers share, with shuffle shards" + (
             ":" if len(self.overlap) <= _SHOWN else f", the {_SHOWN} likeliest numbers:"
         )
-        return "\n".join([super().__repr__(), head, *lines])
+        twins = f"chance that any two of the customers have the very same shuffle shard: {percent(self.twins)}"
+        return "\n".join([super().__repr__(), head, *lines, twins])
 
 
 def plan_shards(customers: int, workers: int, shard_size: int, needs: int = 1) -> ShardPlan:
@@ -328,6 +398,7 @@ def plan_shards(customers: int, workers: int, shard_size: int, needs: int = 1) -
       0: 53.6 %
       1: 42.9 %
       2: 3.57 %
+    chance that any two of the customers have the very same shuffle shard: 100 %
     """
     customers = as_count("customers", customers)
     workers, shard_size = _sizes(workers, shard_size)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from accrual.isolation.result import as_count, as_share
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -85,7 +87,7 @@ def series(shares: Sequence[float]) -> float:
     >>> round(series([0.99, 0.99, 0.999]), 6)
     0.97912
     """
-    return math.prod(_as_share("shares", share) for share in shares)
+    return math.prod(as_share("shares", share) for share in shares)
 
 
 def k_of_n(k: int, n: int, share: float) -> float:
@@ -103,18 +105,10 @@ def k_of_n(k: int, n: int, share: float) -> float:
     >>> round(k_of_n(2, 3, 0.99), 6), round(k_of_n(1, 2, 0.99), 6)
     (0.999702, 0.9999)
     """
-    if n < 1:
-        raise ValueError(f"n must be 1 or more, got {n!r}")
-    if not 0 <= k <= n:
-        raise ValueError(f"k must be from 0 to n = {n}, got {k!r}")
-    up = _as_share("share", share)
+    n = as_count("n", n)
+    k = as_count("k", k, 0, n)
+    up = as_share("share", share)
     return math.fsum(math.comb(n, works) * up**works * (1 - up) ** (n - works) for works in range(k, n + 1))
-
-
-def _as_share(name: str, share: float) -> float:
-    if not 0 <= share <= 1:
-        raise ValueError(f"{name} must be from 0 to 1, got {share!r}")
-    return share
 
 
 def service(nodes: int, mttf: float, mttr: float, at: ArrayLike) -> NDArray[np.float64]:

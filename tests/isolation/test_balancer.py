@@ -149,6 +149,9 @@ def test_the_same_seed_brings_the_same_world():
         ({"lasts": -1}, "lasts must be a number of seconds above 0, got -1"),
         ({"users": 0}, "users must be a whole number of 1 or more, got 0"),
         ({"threshold": math.nan}, "threshold"),
+        ({"rate": 1e9}, r"requests \(rate times duration\) must be at most 10,000,000"),
+        ({"period": 1e-9}, r"heartbeats \(servers times duration over period\) must be at most 10,000,000"),
+        ({"pauses": 1e9}, r"pauses \(of all servers\) must be at most 10,000,000"),
     ],
 )
 def test_bad_input(options, words):

@@ -96,6 +96,8 @@ def test_results():
         ({"released": 120}, "released must be before the end of the run at 120 s, got 120"),
         ({"period": 0}, "period must be a number of seconds above 0, got 0"),
         ({"users": 0}, "users must be a whole number of 1 or more, got 0"),
+        ({"rate": 1e9}, r"requests \(rate times duration\) must be at most 10,000,000"),
+        ({"period": 1e-9}, r"heartbeats \(duration over period\) must be at most 10,000,000"),
         ({"rate": 0}, "rate must be a number of requests a second above 0, got 0"),
     ],
 )

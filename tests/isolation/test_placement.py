@@ -80,6 +80,7 @@ def test_copies_help_against_all_but_poison():
     placed = place("process", SERVICES, copies=3)
     assert [(i.service, i.copy) for i in placed.reach("kill", "payment", 1)] == [("payment", 1)]
     assert [(i.service, i.copy) for i in placed.reach("poison", "payment")] == [("payment", n) for n in range(3)]
+    assert [(i.service, i.copy) for i in placed.reach("exception", "payment", 2)] == [("payment", 2)]
     threads = place("thread", SERVICES, copies=2)
     assert {(i.service, i.copy) for i in threads.reach("kill", "payment")} == {(name, 0) for name in SERVICES}
     assert len(threads.reach("poison", "payment")) == 6

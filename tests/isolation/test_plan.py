@@ -45,8 +45,8 @@ def test_shards(capsys):
         ("pools --rate -1 --latency 0.05", "rate must be a number of requests a second above 0, got -1.0"),
         ("pools --rate 1 --latency 0", "latency must be a number of seconds above 0, got 0.0"),
         ("pools --rate 1 --latency soon", "must be a time such as 0.05 or 50ms"),
-        ("pools --rate 1 --latency 1 --pools 0", "pools must be a whole number of 1 or more, got 0"),
-        ("pools --rate 1 --latency 1 --workers 0", "workers must be a whole number of 3 or more, got 0"),
+        ("pools --rate 1 --latency 1 --pools 0", "pools must be a whole number from 1 to 10,000, got 0"),
+        ("pools --rate 1 --latency 1 --workers 0", "workers must be a whole number from 3 to 1,000,000, got 0"),
         (
             "pools --rate 1 --latency 1 --reject 150%",
             "reject must be a share above 0 and below 1 (1 is 100 %), got 1.5",

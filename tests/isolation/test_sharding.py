@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from accrual.isolation import assign, overlaps, plan_shards, shuffle_shards
+from accrual.isolation import activity, assign, overlaps, plan_shards, shuffle_shards
 from accrual.isolation.sharding import KINDS, blast_odds
 
 
@@ -77,6 +77,34 @@ def test_whom_a_poison_customer_takes_along(kind, needs):
     assert test.pvalue > 1e-3
 
 
+def test_who_is_cut_off_when_workers_end():
+    """Any set of workers, against asking each customer."""
+    random = np.random.default_rng(2)
+    for kind, size in (("shared", 1), ("shards", 2), ("shuffle", 3)):
+        spread = assign(kind, 300, 8, size, seed=3)
+        for _ in range(20):
+            ended = random.random(8) < 0.5
+            expected = [c for c, reach in enumerate(spread.reach.tolist()) if all(ended[w] for w in reach)]
+            assert spread.cut_off(ended).tolist() == expected
+
+
+def test_the_load_of_workers():
+    spread = assign("shuffle", 200, 8, 3, seed=3)
+    weights = activity(200, skew=1.3)
+    expected = np.zeros(8)
+    for reach, asked in zip(spread.reach.tolist(), weights.tolist(), strict=True):
+        for worker in reach:
+            expected[worker] += asked / 3
+    np.testing.assert_allclose(spread.load(weights), expected)
+    assert spread.load().sum() == pytest.approx(1)
+    np.testing.assert_allclose(assign("shared", 200, 8).load(weights), 1 / 8)
+
+
+def test_activity_is_zipf():
+    np.testing.assert_allclose(activity(50, 2.0), stats.zipfian.pmf(np.arange(1, 51), 2.0, 50))
+    np.testing.assert_allclose(activity(50, 0), 1 / 50)
+
+
 def test_all_who_share_everything_fall_together():
     assert len(assign("shared", 50, 8).affected_by(3)) == 50
 
@@ -126,13 +154,16 @@ def test_a_plan_of_numbers_with_thousands_of_digits():
     [
         (lambda: plan_shards(0, 8, 2), "customers must be a whole number of 1 or more, got 0"),
         (lambda: plan_shards(10, 8, 9), "shard_size must be at most the 8 workers, got 9"),
-        (lambda: plan_shards(10, 0, 1), "workers must be a whole number from 1 to 10000, got 0"),
-        (lambda: plan_shards(10, 10_001, 1), "workers must be a whole number from 1 to 10000, got 10001"),
+        (lambda: plan_shards(10, 0, 1), "workers must be a whole number from 1 to 10,000, got 0"),
+        (lambda: plan_shards(10, 10_001, 1), "workers must be a whole number from 1 to 10,000, got 10001"),
         (lambda: plan_shards(10, 8, 2, needs=3), "needs must be a whole number from 1 to 2, got 3"),
         (lambda: assign("shards", 10, 8, 3), "shard_size must divide the 8 workers into equal shards, got 3"),
         (lambda: assign("pods", 10, 8, 2), "kind must be one of shared, shards, shuffle, cells, got 'pods'"),
         (lambda: assign("shuffle", 10, 8, 2).affected_by(10), "customer must be a whole number from 0 to 9, got 10"),
         (lambda: assign("shuffle", 10, 8, 2, seed=-1), "seed must be"),
+        (lambda: assign("shuffle", 10, 8, 2).cut_off([True]), r"ended must say of each of the 8 workers"),
+        (lambda: assign("shuffle", 2, 8, 2).load([1, -1]), "weights must be 2 numbers of 0 or more"),
+        (lambda: activity(3, -1), "skew must be a number of powers of 0 or more, got -1"),
     ],
 )
 def test_bad_input(call, words):
