@@ -27,11 +27,13 @@ def _share_late(answer: Any) -> str:
         if close(given, 10**-threshold, 1e-4):
             raise Hint("That is what Phi promises. What happens really depends on the window, too.")
         if close(given, really(threshold, window), 1e-4):
-            raise Hint("That is the phi that it really is; asked for is the share of late heartbeats, 10 to minus that.")
+            raise Hint(
+                "That is the phi that it really is; asked for is the share of late heartbeats, 10 to minus that."
+            )
         if threshold < 8 and close(given, right, 0.1):
             raise Hint(
-                f"Close: {given:.4g} with Phi = {threshold} and a window of {window}. Look at the degrees of freedom, and "
-                "at the factor under the root."
+                f"Close: {given:.4g} with Phi = {threshold} and a window of {window}. Look at the degrees of freedom, "
+                "and at the factor under the root."
             )
         raise Hint(f"With Phi = {threshold} and a window of {window} your function says {given:.3g} of the heartbeats.")
     return "And no simulation could have told you about Phi = 8."
@@ -45,17 +47,20 @@ def _one_in_1000(answer: Any) -> str:
         raise Hint("A threshold is more than 0, and finite.")
     share, share_before = calibration(load("lossy"), PhiNormal(window=1000), [given, given / 1.1]).share
     if share > WANTED:
-        raise Hint(f"With it one heartbeat in {1 / share:.0f} is late: still too many. Go on, further than you believe.")
+        raise Hint(
+            f"With it one heartbeat in {1 / share:.0f} is late: still too many. Go on, further than you believe."
+        )
     if share_before <= WANTED:
         raise Hint("Few enough are late; but with a smaller Phi they would be, too.")
-    return "The scale says that this happens once in more heartbeats than there are atoms in the sun."
+    return f"By its own scale that is once in 10^{given:.0f} heartbeats; it happens once in 1000."
 
 
 @question("05.3")
 def _after_a_loss(answer: Any) -> str:
     """Of the late ones only: how many have a step of more than 1 in their sequence numbers?"""
     given, trace = number(answer), load("lossy")
-    late, lost = replay(trace, PhiNormal(window=1000)).late(3), np.diff(trace.sequence) > 1
+    assert trace.sequence is not None  # the recording has them
+    late, lost = replay(trace, PhiNormal(window=1000)).late(3), np.asarray(np.diff(trace.sequence) > 1)
     if close(given, float(np.mean(late[lost])), 0.005):
         raise Hint("That is the other way round: how many of the losses make the next heartbeat late.")
     if close(given, float(np.mean(lost & late)), 0.005):

@@ -15,6 +15,7 @@ const percent = (share) => `${number(100 * share, 3)} %`;
 function times(share, promised) {
   if (share === 0) return "none";
   const factor = share / promised;
+  if (Math.abs(Math.log(factor)) < 0.05) return "as promised";
   return factor >= 1 ? `${number(factor, 3)} × too often` : `${number(1 / factor, 3)} × more seldom`;
 }
 
@@ -32,16 +33,23 @@ function promisePlane(x, y) {
       node("svg:text", { class: "middle", x: x(power), y: PROMISE.bottom + 16 }, power),
     ]),
     node("svg:text", { x: 4, y: 12 }, "measured: one late heartbeat in …"),
-    node("svg:text", { class: "end", x: PROMISE.right, y: PROMISE.bottom + 34 }, "Φ, which promises one in 10^Φ"),
+    node("svg:text", { class: "end", x: PROMISE.right, y: PROMISE.bottom + 34 }, "Φ, which promises one in 10",
+      node("svg:tspan", { dy: -4, "font-size": 9 }, "Φ")),
     node("svg:line", { class: "promise", x1: x(0), y1: y(0), x2: x(8), y2: y(8) }),
   ];
 }
 
-/** Where each share was measured: a mark with its interval. What no heartbeat was late for has none. */
+/** Where each share was measured: a mark with its 95 % interval; hollow, and without, where fewer than ten were late. */
 function measured(name, table, thresholds, x, y, shape) {
   return table.share.flatMap((share, k) => {
     if (!share) return [];
     const [cx, cy] = [x(thresholds[k]), y(phiOf(share))];
+    if (table.late[k] < 10) {
+      const few = shape(cx, cy);
+      few.setAttribute("class", `${name} open`);
+      few.append(node("svg:title", {}, `only ${plural(table.late[k], "late heartbeat")}`));
+      return [few];
+    }
     return [
       ...(table.low[k] == null ? [] : [
         node("svg:line", { class: `${name} error`, x1: cx, x2: cx, y1: y(phiOf(table.high[k])), y2: y(phiOf(table.low[k])) }),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import math
 import selectors
@@ -228,7 +229,7 @@ def usable(trace: Trace | ArrayLike) -> tuple[Trace, list[str]]:
             "numbers if there are any"
         )
     if back:
-        notes.append(f"{back:,} arrivals are earlier than the one before")
+        notes.append(f"{back:,} {'arrivals are' if back > 1 else 'arrival is'} earlier than the one before")
     median = float(np.median(intervals))
     if not median:
         raise ValueError("more than half of the intervals are 0: these are no heartbeats")
@@ -254,8 +255,8 @@ class Promise:
 
     Attributes
     ----------
-    phi, student : Calibration
-        Of PhiNormal at all `PHIS`, and of PhiStudent with the same window.
+    phi : Calibration
+        Of PhiNormal at all `PHIS`.
     sample : Calibration
         Of Empirical, which counts the intervals of its window and assumes no law: as far as these can promise.
     longest : array of float
@@ -317,7 +318,7 @@ def equal_time(trace: Trace | ArrayLike, window: int = 1000) -> Comparison:
     trace, notes = usable(trace)
     window = _full(trace, window, notes)
     period = trace.period or float(np.median(np.diff(trace.arrivals))) / NS
-    return compare(
+    found = compare(
         trace,
         [
             FixedTimeout(period=period),
@@ -327,6 +328,7 @@ def equal_time(trace: Trace | ArrayLike, window: int = 1000) -> Comparison:
             ExpectedArrival(),
         ],
     )
+    return dataclasses.replace(found, notes=[*notes, *found.notes])
 
 
 # ---- numbers: the watcher's own pause -------------------------------------------------------------------------------
@@ -519,7 +521,7 @@ class SmallWindows(Widget):
     window = Int(1000).tag(sync=True)
     threshold = Float(3.0).tag(sync=True)
     stops = Dict().tag(sync=True)
-    windows = List().tag(sync=True)
+    windows: List[Any] = List().tag(sync=True)
 
     def __init__(self, trace: Trace | None = None) -> None:
         intervals = normal_intervals() if trace is None else as_trace(trace)
@@ -727,7 +729,7 @@ class OwnPause(Widget):
     guarded = Bool(False).tag(sync=True)
     stops = Dict().tag(sync=True)
     about = Dict().tag(sync=True)
-    reports = List().tag(sync=True)
+    reports: List[Any] = List().tag(sync=True)
 
     def __init__(self) -> None:
         self.found = {(length, guard): own_pause(length, guard) for length in LENGTHS for guard in (False, True)}
@@ -753,5 +755,5 @@ class OwnPause(Widget):
         wrong = sum(not report.true for report in reports)
         return (
             f"a stall of {self.length:g} s {'with' if self.guarded else 'without'} a guard: "
-            f"{len(reports)} suspicions reported, {wrong} of them wrong"
+            f"{len(reports)} suspicion{'s' * (len(reports) != 1)} reported, {wrong} wrong"
         )

@@ -1,6 +1,6 @@
 // What a watcher reports that stalls itself, with and without a guard. Every report is the library's own watch's.
 
-const LANES = { left: 60, right: 752, top: 40, row: 22 };
+const LANES = { left: 60, right: 738, top: 40, row: 22 };
 
 function situation(model) {
   const lengths = model.get("stops").length;
@@ -55,6 +55,8 @@ function picture(s) {
             class: `${report.true ? "phi" : "fixed"} over`, x: x(report.at) - 1, y: top + 5,
             width: Math.max(x(report.until ?? shown[1]) - x(report.at), 4), height: LANES.row - 10,
           }, node("svg:title", {}, `${peer}: ${report.true ? "a true suspicion" : "a wrong suspicion"}`))),
+        ...s.wrong.filter((report) => report.peer === peer).map((report) =>
+          node("svg:text", { class: "fixed", x: x(report.until ?? report.at) + 7, y: top + 16 }, "✗")),
       ];
     }),
   ];
@@ -64,7 +66,7 @@ function render({ model, el }) {
   const lengths = model.get("stops").length;
   const root = node("div", { class: "accrual", "data-widget": "own-pause" });
   const move = mover(model);
-  const length = slider("length", "The watcher stalls for", lengths.length, (index) => move("length", lengths[index]));
+  const length = slider("length", "Stall", lengths.length, (index) => move("length", lengths[index]));
   const guard = node("input", { type: "checkbox", "data-switch": "guarded", ...KEYBOARD });
   guard.addEventListener("change", () => move("guarded", guard.checked));
   const height = LANES.top + LANES.row * model.get("about").peers.length + 24;

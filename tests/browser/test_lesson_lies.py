@@ -120,7 +120,10 @@ def test_the_watchers_own_pause(lesson):
 
 def test_copy_as_code(lesson):
     """What a figure gives to be copied runs, and gives the figure's numbers."""
-    for name, trace in (("small-windows", lies.normal_intervals()), ("promises", lies.single_causes()["single losses"])):
+    for name, trace in (
+        ("small-windows", lies.normal_intervals()),
+        ("promises", lies.single_causes()["single losses"]),
+    ):
         widget = lesson.widget(name)
         code = widget.root.locator("pre").text_content().splitlines()[0]
         found = eval(code, {"ac": ac, "trace": trace})

@@ -56,7 +56,12 @@ RIGHT = {
         lambda phi, n: stats.t(n - 1).sf(stats.norm.isf(10.0**-phi) / math.sqrt((n + 1) / (n - 1))),
     ],
     "05.2": [one_in_1000(), np.float64(one_in_1000()), f"{one_in_1000() * 1.05:.1f}"],
-    "05.3": [after_a_loss(), round(after_a_loss(), 2), round(100 * after_a_loss(), 1), np.mean(LOST[1000:][LATE[1000:]])],
+    "05.3": [
+        after_a_loss(),
+        round(after_a_loss(), 2),
+        round(100 * after_a_loss(), 1),
+        np.mean(LOST[1000:][LATE[1000:]]),
+    ],
     "05.4": [guard, lambda due, fired, lateness, grace: fired + grace if fired > due + lateness else None],
 }
 
