@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from traitlets import Bool, Dict, Float, Int, List, TraitError, Unicode, validate
+from traitlets import Bool, Dict, Float, Int, List, TraitError, validate
 
 from accrual.aio import watch
 from accrual.comparison import compare
@@ -27,13 +27,11 @@ from accrual.monitor import Monitor, State
 from accrual.reliability import calibration
 from accrual.replay import as_trace
 from accrual.show.phi import COLUMNS, NS, stops
-from accrual.show.widget import Widget, source
+from accrual.show.widget import Gallery, Widget, source
 from accrual.traces import load
 from accrual.traces.synthetic import synthesize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import ArrayLike, NDArray
 
     from accrual.comparison import Comparison
@@ -65,7 +63,9 @@ PHIS: Final = [float(phi) for phi in np.arange(0.5, 8.25, 0.5)]
 """Where the sliders of Phi stop, and where promises are tested."""
 WINDOWS: Final = [int(window) for window in stops(5, 1000, (1, 2, 5))]
 LARGEST: Final = 1_000_000
-"""Heartbeats of a trace that are looked at: a second or two of work."""
+"""Heartbeats of a trace that are looked at: some 3 s of work."""
+COMPARED: Final = 200_000
+"""Heartbeats of a trace that are compared, which means many replays: some 15 s of work."""
 
 # ---- numbers: small windows -----------------------------------------------------------------------------------------
 
@@ -202,8 +202,8 @@ def gallery() -> dict[str, Trace]:
     return single_causes() | {name: load(name) for name in recorded}
 
 
-def usable(trace: Trace | ArrayLike) -> tuple[Trace, list[str]]:
-    """A trace that the widgets of this lesson can show, and what has to be said about it.
+def usable(trace: Trace | ArrayLike, most: int) -> tuple[Trace, list[str]]:
+    """A trace that the widgets of this lesson can show, `most` heartbeats of it, and what has to be said about it.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def usable(trace: Trace | ArrayLike) -> tuple[Trace, list[str]]:
 
     Examples
     --------
-    >>> usable(range(100))
+    >>> usable(range(100), most=50)
     Traceback (most recent call last):
     ...
     ValueError: the median interval is 1 ns: arrivals are in ns, so multiply seconds by 10**9
@@ -235,9 +235,9 @@ def usable(trace: Trace | ArrayLike) -> tuple[Trace, list[str]]:
         raise ValueError("more than half of the intervals are 0: these are no heartbeats")
     if median < 1000:
         raise ValueError(f"the median interval is {median:g} ns: arrivals are in ns, so multiply seconds by 10**9")
-    if len(trace) > LARGEST:
-        notes.append(f"the first {LARGEST:,} of {len(trace):,} heartbeats")
-        trace = trace[:LARGEST]
+    if len(trace) > most:
+        notes.append(f"the first {most:,} of {len(trace):,} heartbeats")
+        trace = trace[:most]
     return trace, notes
 
 
@@ -288,7 +288,7 @@ def promise(trace: Trace | ArrayLike, window: int = 1000) -> Promise:
     >>> found.phi.verdicts[k], found.sample.verdicts[k]
     ('more', 'kept')
     """
-    trace, notes = usable(trace)
+    trace, notes = usable(trace, LARGEST)
     window = _full(trace, window, notes)
     # Of n intervals k are outlived with a probability of (n + 1 - k) / (n + 1), whatever their law: n + 1 is the most
     # that n intervals can say.
@@ -315,7 +315,7 @@ def equal_time(trace: Trace | ArrayLike, window: int = 1000) -> Comparison:
     >>> [row.verdict for row in found.at_time(found.detection_times[0]) if row.detector.name in ("phi-normal", "chen")]
     ['more', 'fewer']
     """
-    trace, notes = usable(trace)
+    trace, notes = usable(trace, COMPARED)
     window = _full(trace, window, notes)
     period = trace.period or float(np.median(np.diff(trace.arrivals))) / NS
     found = compare(
@@ -516,7 +516,7 @@ class SmallWindows(Widget):
     """
 
     _esm = source("controls.js", "lies.js", "small_windows.js")
-    _css = source("phi.css", "lies.css")
+    _css = source("phi.css", "tradeoff.css", "lies.css")
 
     window = Int(1000).tag(sync=True)
     threshold = Float(3.0).tag(sync=True)
@@ -560,36 +560,7 @@ class SmallWindows(Widget):
         )
 
 
-class _Gallery(Widget):
-    """One or more traces by name, one of which is shown."""
-
-    shown = Unicode().tag(sync=True)
-    stops = Dict().tag(sync=True)
-    traces = Dict().tag(sync=True)
-
-    def _hang(self, traces: Mapping[str, Trace] | Trace | ArrayLike, look: Callable[[Any], Any]) -> dict[str, Any]:
-        """Look at each trace; what cannot be shown is named."""
-        if not isinstance(traces, Mapping):
-            trace = as_trace(traces)
-            traces = {str(trace.about.get("title", "your trace")): trace}
-        if not traces:
-            raise ValueError("traces must be one or more, got none")
-        found = {}
-        for name, trace in traces.items():
-            try:
-                found[name] = look(trace)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return found
-
-    @validate("shown")
-    def _known(self, proposal: dict[str, Any]) -> Any:
-        if proposal["value"] not in self.traces:
-            raise TraitError(f"shown must be one of {', '.join(self.traces)}, got {proposal['value']!r}")
-        return proposal["value"]
-
-
-class Promises(_Gallery):
+class Promises(Gallery):
     """Promised and measured: how many heartbeats come later than Phi says, trace by trace.
 
     Parameters
@@ -614,7 +585,7 @@ class Promises(_Gallery):
     threshold = Float(3.0).tag(sync=True)
 
     def __init__(self, traces: Mapping[str, Trace] | Trace | ArrayLike, window: int = 1000) -> None:
-        self.found: dict[str, Promise] = self._hang(traces, lambda trace: promise(trace, window))
+        self.found: dict[str, Promise] = self.look_at(traces, lambda trace: promise(trace, window))
         super().__init__(
             stops={"threshold": PHIS},
             traces={
@@ -650,13 +621,13 @@ def _window(detector: Detector) -> int:
     return detector.window
 
 
-class Repairs(_Gallery):
+class Repairs(Gallery):
     """Mistakes of phi and of three repairs over those of a fixed timeout that detects as fast, trace by trace.
 
     Parameters
     ----------
     traces : mapping of str to Trace, or Trace
-        At least 100 heartbeats each. Of a trace of more than a million the first million are looked at.
+        At least 100 heartbeats each. The first 200,000 of a longer trace are compared.
     window : int
         Of phi [intervals]; a quarter of a trace at most.
 
@@ -675,7 +646,7 @@ class Repairs(_Gallery):
     time = Int(0).tag(sync=True)
 
     def __init__(self, traces: Mapping[str, Trace] | Trace | ArrayLike, window: int = 1000) -> None:
-        self.found: dict[str, Comparison] = self._hang(traces, lambda trace: equal_time(trace, window))
+        self.found: dict[str, Comparison] = self.look_at(traces, lambda trace: equal_time(trace, window))
         shown = {}
         for name, found in self.found.items():
             shown[name] = {
@@ -723,7 +694,7 @@ class OwnPause(Widget):
     """
 
     _esm = source("controls.js", "lies.js", "own_pause.js")
-    _css = source("phi.css", "lies.css")
+    _css = source("phi.css", "tradeoff.css", "lies.css")
 
     length = Float(1.0).tag(sync=True)
     guarded = Bool(False).tag(sync=True)

@@ -38,7 +38,7 @@ function table(s) {
     node("tbody", {},
       row("Promised", percent(s.phi.promised), of((found) => percent(found.promised))),
       row("Measured", percent(s.phi.share), of((found) => percent(found.share))),
-      row("95 % interval", interval(s.phi), of(interval)),
+      row("95 %", interval(s.phi), of(interval)),
       row("That is", times(s.phi.share, s.phi.promised), of((found) => times(found.share, found.promised))),
       row("Verdict", s.phi.verdict, of((found) => found.verdict))),
   ];

@@ -326,6 +326,7 @@ def test_what_has_to_be_said_is_said(monkeypatch, calm):
     found = lies.promise(calm)
     assert found.notes == ["the first 5,000 of 8,000 heartbeats"]
     assert found.phi.heartbeats == 5000 - 1001
+    monkeypatch.setattr(lies, "COMPARED", 5000)
     widget = Repairs(calm)
     assert "the first 5,000 of 8,000 heartbeats" in widget.traces[widget.shown]["notes"]
 
