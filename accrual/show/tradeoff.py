@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from traitlets import Dict, Float, TraitError, Unicode, validate
+from traitlets import Float, TraitError, validate
 
 from accrual.detectors import FixedTimeout, PhiNormal
 from accrual.qos import Curve, curve
 from accrual.replay import as_trace
 from accrual.show.phi import METRICS, NS, THRESHOLDS, stops
-from accrual.show.widget import Widget, source
+from accrual.show.widget import Gallery, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +137,7 @@ def _table(points: Curve) -> dict[str, Any]:
     return {"threshold": table["threshold"], **{name: table[name] for name in METRICS}}
 
 
-class _OverTraces(Widget):
+class _OverTraces(Gallery):
     """One or more traces by name, one of which is shown.
 
     Parameters
@@ -155,25 +155,12 @@ class _OverTraces(Widget):
         Both detectors over each trace.
     """
 
-    shown = Unicode().tag(sync=True)
-    stops = Dict().tag(sync=True)
-    traces = Dict().tag(sync=True)
-
     def __init__(self, traces: Mapping[str, Trace] | Trace, window: int = 1000) -> None:
-        if not isinstance(traces, Mapping):
-            traces = {str(as_trace(traces).about.get("title", "your trace")): as_trace(traces)}
-        if not traces:
-            raise ValueError("traces must be one or more, got none")
-        self.pairs: dict[str, Matched] = {}
-        for name, trace in traces.items():
-            try:
-                self.pairs[name] = matched(trace, window=window)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
+        self.pairs = self.look_at(traces, lambda trace: matched(trace, window=window))
         super().__init__(
             traces={name: self._for_the_browser(pair) for name, pair in self.pairs.items()},
             stops={"threshold": THRESHOLDS, "price": PRICES},
-            shown=next(iter(traces)),
+            shown=next(iter(self.pairs)),
         )
 
     def _for_the_browser(self, pair: Matched) -> dict[str, Any]:
@@ -187,12 +174,6 @@ class _OverTraces(Widget):
             "window": phi.detector.window,
             "period": fixed.detector.period,
         }
-
-    @validate("shown")
-    def _known(self, proposal: dict[str, Any]) -> Any:
-        if proposal["value"] not in self.pairs:
-            raise TraitError(f"shown must be one of {', '.join(self.pairs)}, got {proposal['value']!r}")
-        return proposal["value"]
 
     @validate("threshold", "price")
     def _nearest(self, proposal: dict[str, Any]) -> float:

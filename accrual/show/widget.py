@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anywidget
+from traitlets import Dict, TraitError, Unicode, validate
 
-__all__ = ["Widget", "source"]
+from accrual.replay import as_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
+
+    from accrual.traces import Trace
+
+__all__ = ["Gallery", "Widget", "source"]
+
+Found = TypeVar("Found")
 
 
 def source(*names: str) -> str:
@@ -25,3 +39,41 @@ class Widget(anywidget.AnyWidget):
     def describe(self) -> str:
         """What the widget shows now, in words."""
         raise NotImplementedError
+
+
+class Gallery(Widget):
+    """A widget over one or more traces by name, one of which is shown.
+
+    Attributes
+    ----------
+    shown : str
+        Which trace is.
+    traces : dict of str to dict
+        What the browser draws of each.
+    """
+
+    shown = Unicode().tag(sync=True)
+    stops = Dict().tag(sync=True)
+    traces = Dict().tag(sync=True)
+
+    @staticmethod
+    def look_at(traces: Mapping[str, Trace] | Trace | ArrayLike, look: Callable[[Trace], Found]) -> dict[str, Found]:
+        """What `look` finds in each trace, by name. One that cannot be shown is named."""
+        if not isinstance(traces, Mapping):
+            trace = as_trace(traces)
+            traces = {str(trace.about.get("title", "your trace")): trace}
+        if not traces:
+            raise ValueError("traces must be one or more, got none")
+        found = {}
+        for name, trace in traces.items():
+            try:
+                found[name] = look(trace)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return found
+
+    @validate("shown")
+    def _known(self, proposal: dict[str, Any]) -> Any:
+        if proposal["value"] not in self.traces:
+            raise TraitError(f"shown must be one of {', '.join(self.traces)}, got {proposal['value']!r}")
+        return proposal["value"]

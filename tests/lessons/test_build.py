@@ -17,6 +17,7 @@ ITEMS = {
     "02_fixed_timeout": [*range(54, 59), *range(89, 93)],
     "03_phi": range(59, 74),
     "04_tradeoff": [69, 72, *range(91, 95)],
+    "05_when_phi_lies": [71, 93],
 }
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 
