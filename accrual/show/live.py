@@ -525,6 +525,8 @@ class LivePhi(Widget):
                     stack.close()
                 else:
                     getattr(sender, wish)()
+                    if wish == "kill":
+                        stack.close()  # or a zombie would keep its number
                 self.phase = ACTIONS[wish]["to"]
                 watch.note("you", wish, time.monotonic_ns())
             if sender is not None and self.phase in ALIVE and sender.ended():
