@@ -11,6 +11,7 @@ Three layers, kept apart:
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -300,11 +301,16 @@ def timeline(story: Replay, start: float, end: float, columns: int = COLUMNS) ->
     silence = np.maximum(edges[1:] - story.trace.arrivals[latest[heard]], 0)
     level = story.levels_after(heard, silence)
 
-    low, high = np.searchsorted(clock, (edges[0], edges[-1]), side="right")
-    low = max(low, 1)  # before the first heartbeat there was no silence
-    column = np.searchsorted(edges[1:], clock[low:high], side="left")
-    np.fmax.at(level, column, story.levels[low:high])
-    np.maximum.at(silence, column, story.trace.arrivals[low:high] - story.trace.arrivals[latest[low - 1 : high - 1]])
+    # The heartbeats of a column follow each other: one pass over them, however many there are.
+    bounds = np.searchsorted(clock, edges, side="right")
+    low, high = max(int(bounds[0]), 1), int(bounds[-1])  # before the first heartbeat there was no silence
+    starts = np.clip(bounds[:-1], low, high)
+    some = np.flatnonzero(np.diff(np.append(starts, high)))
+    if len(some):
+        arrivals = story.trace.arrivals
+        waited = arrivals[low:high] - arrivals[latest[low - 1 : high - 1]]
+        level[some] = np.fmax(level[some], np.fmax.reduceat(story.levels[low:high], starts[some] - low))
+        silence[some] = np.maximum(silence[some], np.maximum.reduceat(waited, starts[some] - low))
     return Timeline(start, end, level, silence / NS)
 
 
@@ -528,8 +534,17 @@ class PhiAgainstFixed(Widget):
     @observe("window")
     def _replay(self, _change: object = None) -> None:
         detector = PhiNormal(window=self.window)
-        self.phi = curve(self.trace, detector, THRESHOLDS, skip=self.skip)
-        self.story = replay(self.trace, detector)
+
+        def told() -> Replay:
+            story = replay(self.trace, detector)
+            story.levels  # noqa: B018  # kept for the timeline
+            return story
+
+        # Side by side, for both take as long; most of it is the core's, which leaves Python to others meanwhile.
+        with ThreadPoolExecutor(1) as other:
+            coming = other.submit(told)
+            self.phi = curve(self.trace, detector, THRESHOLDS, skip=self.skip)
+            self.story = coming.result()
         # One message, so that the browser never draws the curve of one window over the timeline of another.
         with self.hold_sync():
             self.phi_curve = {"window": self.window, **_for_the_browser(self.phi)}

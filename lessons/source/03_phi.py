@@ -13,8 +13,9 @@
 # %% [markdown] {"items": [59, 62]}
 # # 3 · Phi in three steps
 #
-# **About 30 minutes.** A fixed timeout has the same patience with every peer. Phi accrual first watches how a peer's
-# heartbeats usually come, and then says *how unlikely* the present silence is. Afterwards you can
+# **About 30 minutes**, and 4 more with a live process. A fixed timeout has the same patience with every peer. Phi
+# accrual first watches how a peer's heartbeats usually come, and then says *how unlikely* the present silence is.
+# Afterwards you can
 #
 # - fill a sampling window, and say what it knows and what it has forgotten;
 # - turn a silence into a probability and into φ, without losing the digits that matter;
@@ -32,6 +33,7 @@ from scipy.special import erfc, ndtr
 
 import accrual as ac
 from accrual.course import check
+from accrual.show.live import LivePhi
 from accrual.show.phi import PhiAgainstFixed, SamplingWindow, Tail, window_statistics
 
 # %% [markdown] {"items": [63, 64]}
@@ -330,6 +332,52 @@ kept = ac.curve(beats, ac.PhiNormal(window=50), thresholds=[3], skip=1000)
 mistakes_in_1000 = 1000 * kept[0].mistakes / kept[0].heartbeats
 
 check("03.5", mistakes_in_1000)
+
+# %% [markdown] {"items": [60, 61, 68]}
+# ## A process that you may stop *(4 minutes)*
+#
+# So far time stood still. Here it runs: **Start** makes a second process on your machine, which sends a heartbeat every
+# 200 ms to the kernel of this notebook. φ (with Akka's floor of 100 ms, and a window of 50) and k × T with the
+# lecture's k = 5 watch it. The process ends when you close this page, or the kernel.
+#
+# **Predict.** You will *pause* the process for three seconds. Who suspects it first, φ ≥ 8 or 5 × 200 ms? And a second
+# question: you *slow* it for twenty seconds, so that some heartbeats are half a second late, and pause it again. Who is
+# first now?
+
+# %%
+first_on_a_steady_heart, first_on_an_unsteady_heart = None, None  # "phi" or "fixed"
+
+# %%
+live = LivePhi()
+live
+
+# %% [markdown] {"items": [60, 61, 68]}
+# **Press** Start, wait until φ is known, then Pause. Watch φ climb, and both marks. **Go on**: what happens at the very
+# first heartbeat? Then Slow for twenty seconds, Pause, Go on. At last **Kill**, and Restart.
+#
+# **See.** What each press led to, on your machine:
+
+# %%
+for event in live.events:
+    silence = "" if event["silent"] is None else f"after {event['silent']:.2f} s of silence"
+    print(f"{event['at']:8.2f} s  {event['who']:6} {event['what']:9} {silence}")
+if not live.events:
+    print("Nothing yet: press Start above, and run this cell again.")
+print("You said:", first_on_a_steady_heart, "and", first_on_an_unsteady_heart)
+
+# %% [markdown] {"items": [61, 68, 69]}
+# **Explain.** On the steady heart φ reaches 8 after 0.76 s of silence, the mean and 5.6 deviations of 100 ms; the
+# timeout waits its second. The pauses of a slow process are intervals like any other: mean and deviation grow, and φ
+# gets more patient by itself, in the end more patient than the timeout. k × T stays as it is, and may cry wolf. (Your
+# own pause of three seconds is an interval, too: pause again at once, and φ takes its time. Fifty heartbeats later it
+# is forgotten.)
+#
+# **Paused, stopped in order or killed: φ climbs in the same way.** A heartbeat detector sees silence, and not its
+# reason. But one heartbeat is enough to take a suspicion back; only after a *restart* (the heartbeats tell it: they
+# carry another boot id) is φ unknown, until the new process has shown its own rhythm.
+#
+# (The page, too, sends a heartbeat to the kernel, once a second. A fixed timeout of 8 s decides that nobody looks any
+# more, and ends the process.)
 
 # %% [markdown] {"items": [61, 69, 72]}
 # ## φ against k × T on recorded heartbeats *(7 minutes)*

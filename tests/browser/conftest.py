@@ -220,14 +220,17 @@ def browser():
 
 @pytest.fixture(scope="module")
 def open_lesson(browser, tmp_path_factory):
-    """A function that opens a lesson, by its file's name, in a JupyterLab of its own; others lie beside it."""
+    """A function that opens a lesson, by its file's name, in a JupyterLab of its own; others lie beside it.
+
+    A whole path opens another notebook than a lesson.
+    """
     ours = []
 
     def opened(name, *others):
         lab = Lab(tmp_path_factory.mktemp("lab"), name, *others)
         ours.append(lab)
         lab.wait()
-        return Lesson(lab, browser.new_page(viewport={"width": 1280, "height": 1000}), name)
+        return Lesson(lab, browser.new_page(viewport={"width": 1280, "height": 1000}), Path(name).name)
 
     yield opened
     for lab in ours:
