@@ -351,6 +351,7 @@ class Simulation:
         self.crossed: list[tuple[int, int]] = []  # when the number of running primaries changed, and to what [ns]
         self.suspected_at: list[int] = []
         self.promoted_at: list[int] = []
+        self.last = self.nodes[0], 0  # who was promoted last, and its incarnation then
         self.needless = self.fallbacks = self.truncated = 0
         self.superseded: set[int] = set()  # writes that a later one of the same side replaced, in a merge
         self.struck: dict[Fault, tuple[Node, ...]] = {}  # whom a fault hit
@@ -512,26 +513,24 @@ class Simulation:
         """A heartbeat has arrived."""
         if self.cuts[source.id][node.id]:
             return
-        if ballot < node.known:
-            if self.cluster.fencing != "none":
-                self.send(node, source, self.outdated, source, node.known[0])
+        if self.cluster.fencing != "none":
+            # Who has voted in a newer term takes nothing more from an older one, or what it acknowledges may be lost.
+            if ballot < node.known or ballot[0] < node.term:
+                self.send(node, source, self.outdated, source, node.term)
                 return
-            if node.role != "primary" and node.following != source.id:
-                return
+        elif ballot < node.known and node.role != "primary" and node.following != source.id:
+            return
         if node.role == "primary":
-            if source is not node and ballot > node.known:
-                if self.cluster.fencing != "none":
-                    node.term = max(node.term, ballot[0])
-                    self.steps_down(node, "newer term")
-                elif source.id not in node.met:
+            if ballot <= node.known:
+                return
+            if self.cluster.fencing == "none":
+                if source.id not in node.met:
                     node.met.add(source.id)
                     self.say(node, "meets another primary", f"node {source.id}, term {ballot[0]}")
                     self.after(round(self.cluster.demote_after * NS), node, self.demoted, node, source)
-                    return
-                else:
-                    return
-            else:
                 return
+            node.term = max(node.term, ballot[0])
+            self.steps_down(node, "newer term")
         if ballot[0] > node.term:
             node.term = ballot[0]
         node.known = max(node.known, ballot)
@@ -554,8 +553,8 @@ class Simulation:
             self.steps_down(node, "demoted")
 
     def outdated(self, node: Node, term: int) -> None:
-        """Somebody knows of a newer term."""
-        if term > node.known[0] or node.role != "primary" or node.role == "primary":
+        """Somebody knows of a newer term, or of the same one's other primary."""
+        if node.role == "primary" and term >= node.known[0]:
             node.term = max(node.term, term)
             self.steps_down(node, "newer term")
 
@@ -671,15 +670,22 @@ class Simulation:
         """Make the elected one primary, after the old one was powered off where that is the policy."""
         if event == "promoted":
             node.term = max(node.term, term)
+        needless = self.is_needless()
         if self.cluster.fencing == "stonith":
             others = [other for other in self.nodes if other is not node and other.known < (term, node.id)]
             primaries = [other for other in others if other.role == "primary"]
             wait = round(self.cluster.stonith_time * NS)
-            self.after(wait, node, self.shoot, node, term, event, primaries)
+            self.after(wait, node, self.shoot, node, term, event, needless, primaries)
         else:
-            self.installed(node, term, event)
+            self.installed(node, term, event, needless)
 
-    def shoot(self, node: Node, term: int, event: str, primaries: list[Node]) -> None:
+    def is_needless(self) -> bool:
+        """Whether the last primary is well: it runs, has not been down since, and reaches a majority."""
+        old, incarnation = self.last
+        well = old.incarnation == incarnation and old.role not in ("down", "fenced") and not old.paused
+        return well and self.reachable(old) >= self.cluster.majority
+
+    def shoot(self, node: Node, term: int, event: str, needless: bool, primaries: list[Node]) -> None:
         """Power old primaries off: by a road of its own, which partitions and pauses do not touch."""
         if node.term != term:
             return
@@ -688,18 +694,17 @@ class Simulation:
                 self.crash(other, "power-off", power=True)
                 restart = round(self.cluster.restart_after * NS)
                 self.at(self.now + restart, None, self.restart, other, other.incarnation)
-        self.installed(node, term, event)
+        self.installed(node, term, event, needless)
 
-    def installed(self, node: Node, term: int, event: str) -> None:
+    def installed(self, node: Node, term: int, event: str, needless: bool) -> None:
         """It is primary from now on."""
         if node.term != term or (event == "elected" and node.role != "candidate"):
             return
-        old = [other for other in self.nodes if other.role == "primary" and not other.paused]
         if not self.becomes(node, event, f"term {term}"):
             return
         self.promoted_at.append(self.now)
-        if any(self.reachable(other) >= self.cluster.majority for other in old):
-            self.needless += 1
+        self.needless += needless
+        self.last = node, node.incarnation
         self.leave(node)
         node.known = (term, node.id)
         node.following = node.id
