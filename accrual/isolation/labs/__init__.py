@@ -2,5 +2,6 @@
 
 from accrual.isolation.labs.containers import containers
 from accrual.isolation.labs.hosts import hosts
+from accrual.isolation.labs.vm import vm
 
-__all__ = ["containers", "hosts"]
+__all__ = ["containers", "hosts", "vm"]
