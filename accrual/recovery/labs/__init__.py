@@ -1,1 +1,7 @@
 """Recovery for real: servers that fail over, replicate, elect and are cut off from each other, each a lab."""
+
+from accrual.recovery.labs.replication import replication
+
+__all__ = [
+    "replication",
+]

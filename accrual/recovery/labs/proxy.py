@@ -133,6 +133,15 @@ class Proxy:
         found = self._say(carried=name)
         return {"forward": found["forward"], "backward": found["backward"]}
 
+    def close(self) -> None:
+        """End it, and all connections with it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(10)
+
     def _say(self, **command: Any) -> dict[str, Any]:
         from accrual.lab.scene import LabError
 

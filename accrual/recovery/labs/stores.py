@@ -93,6 +93,16 @@ class Store(Server):
         found = self.replication()
         return int(found["master_repl_offset" if found["role"] == "master" else "slave_repl_offset"])
 
+    def promote(self) -> None:
+        """Make it a primary."""
+        self.ask("REPLICAOF", "NO", "ONE")
+
+    def version(self) -> str:
+        """Its version."""
+        with self.client() as client:
+            found = client.info("server")
+        return found.get("valkey_version", found["redis_version"])
+
     def keys(self) -> set[str]:
         """All of its keys."""
         with self.client(20.0) as client:
@@ -161,9 +171,10 @@ class Trio:
             self.proxy.link(link, self.nodes[primary].port, delay=self.delay)
         self.nodes[name].ask("REPLICAOF", "127.0.0.1", self.proxy.ports[link])
 
-    def lead(self, name: str) -> None:
-        """Make a node a primary."""
-        self.nodes[name].ask("REPLICAOF", "NO", "ONE")
+    def remove(self) -> None:
+        """Kill all nodes."""
+        for node in self.nodes.values():
+            node.kill()
 
 
 class StoreSession:
