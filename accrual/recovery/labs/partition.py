@@ -213,7 +213,7 @@ class _Drama:
         self._wait(lambda: all(w.acknowledged() for w in writers.values()), 10.0, "acknowledged writes on both sides")
         self._pass(began + cut_at)
         self._network.cut(between(*self._sides.values()))
-        cut = time.monotonic()
+        cut = time.monotonic()  # when it works, as below before the heal does: what began between the two was cut off
         self._leaders.clear()
         sides = " | ".join(" ".join(map(self._name, nodes)) for nodes in self._sides.values())
         self._scene.tell("network", f"cut: {sides}", self._scene.since_start(cut))
@@ -222,8 +222,8 @@ class _Drama:
         from_majority = self._from_majority()
         reads = {side: self._reads(side, writers) for side in self._sides}
         self._pass(cut + heal_at - cut_at)
-        self._network.heal()
         heal = time.monotonic()
+        self._network.heal()
         new_leaders = [(at, node) for at, node in self._leaders if node in self._sides["majority"]]
         self._scene.tell("network", "healed", self._scene.since_start(heal))
         self._wait(
@@ -241,7 +241,7 @@ class _Drama:
             "seen_from_the_majority": from_majority,
             "new_leader": round(new_leaders[0][0] - cut, 3) if new_leaders else None,
             "two_leaders": round(self._both_lead, 3),
-            "lost": sum(row[key] for row in rows for key in ("lost_before", "lost", "lost_after_heal")),
+            "lost": sum(row[key] for row in rows for key in ("lost", "lost_after_heal")),
         }
         return {"rows": rows, "facts": facts}
 
@@ -279,6 +279,7 @@ class _Drama:
     def _row(self, side: str, writes: list[Write], cut: float, heal: float, kept: set[str]) -> dict[str, Any]:
         during = [w for w in writes if cut <= w.began < heal]
         told = account(during, kept)
+        before = account([w for w in writes if w.began < cut], kept)
         after = account([w for w in writes if w.began >= heal], kept)
         good = [w.began for w in writes if w.outcome == "acknowledged"]
         last = max((at for at in good if cut <= at < heal), default=None)
@@ -290,8 +291,7 @@ class _Drama:
             "failed": told.failed,
             "unknown": told.unknown,
             "appeared": told.appeared,
-            "lost": told.lost,
-            "lost_before": account([w for w in writes if w.began < cut], kept).lost,
+            "lost": before.lost + told.lost,
             "lost_after_heal": after.lost,
             "acknowledged_until": None if last is None else round(last - cut, 3),
             "writes_after_heal": None if first is None else round(first - heal, 3),

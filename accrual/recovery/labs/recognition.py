@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from accrual.lab import Lack, Scene, lab
 from accrual.recovery.labs.network import Network, as_root_of_its_own, between, lacking_network
-from accrual.recovery.labs.suspicions import Suspicions
+from accrual.recovery.labs.suspicions import Suspicions, check_watching
 
 __all__ = ["recognition"]
 
@@ -36,6 +36,7 @@ def recognition(
     """
     if not 4 <= nodes <= 8:
         raise ValueError(f"nodes must be from 4 to 8, got {nodes!r}")
+    check_watching(period, threshold, settle)
     half = nodes // 2
     cuts: dict[str, list[tuple[int, int]]] = {
         "node fault": [],

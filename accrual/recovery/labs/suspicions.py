@@ -19,10 +19,26 @@ if TYPE_CHECKING:
     from accrual.lab import Scene
     from accrual.recovery.labs.network import Place
 
-__all__ = ["Suspicions"]
+__all__ = ["Suspicions", "check_watching"]
 
 _PORT: Final = 7007
 _LOOK: Final = 0.05  # how long a receiver waits before it looks whether it shall end [s]
+
+
+def check_watching(period: float, threshold: float, settle: float) -> None:
+    """Refuse what no one can watch with.
+
+    Raises
+    ------
+    ValueError
+        See `Suspicions`.
+    """
+    if not 0.001 <= period <= 1:
+        raise ValueError(f"period must be from 0.001 to 1 s, got {period!r}")
+    if not 0 < threshold <= 100:
+        raise ValueError(f"threshold must be above 0 and at most 100, got {threshold!r}")
+    if not 0 <= settle <= 5:
+        raise ValueError(f"settle must be from 0 to 5 s, got {settle!r}")
 
 
 class Suspicions:
@@ -35,12 +51,12 @@ class Suspicions:
     places : list of Place
         The nodes.
     period : float
-        Sending interval [s].
+        Sending interval, 0.001 to 1 [s].
     threshold : float
-        Phi above which a peer is suspected.
+        Phi above which a peer is suspected, up to 100.
     settle : float
-        How long the matrix has to stand still until it is judged [s]: while a fault is being detected some suspect
-        already and others do not, which looks one-way for a moment.
+        How long, up to 5, the matrix has to stand still until it is judged [s]: while a fault is being detected some
+        suspect already and others do not, which looks one-way for a moment.
 
     Attributes
     ----------
@@ -60,11 +76,7 @@ class Suspicions:
     def __init__(
         self, scene: Scene, places: list[Place], period: float = 0.05, threshold: float = 8.0, settle: float = 0.3
     ) -> None:
-        wire.period_ns(period)
-        if not threshold > 0:
-            raise ValueError(f"threshold must be above 0, got {threshold!r}")
-        if not settle >= 0:
-            raise ValueError(f"settle must be at least 0, got {settle!r}")
+        check_watching(period, threshold, settle)
         self._scene, self._places, self._period, self._settle = scene, places, period, settle
         detector = PhiNormal(window=200, min_samples=5, min_deviation=period / 2)
         self._monitors = {a.name: {b.name: Monitor(detector, threshold) for b in places if b is not a} for a in places}
