@@ -83,7 +83,9 @@ def _list(as_json: bool) -> int:
         found = [_row(lab) | {"lacks": [lack._asdict() for lack in lacks]} for lab, lacks in rows]
         print(json.dumps(found, indent=2))
         return 0
-    print(aligned([(lab.name, "ready" if not lacks else "lacks", lab.summary) for lab, lacks in rows], names=True))
+    table = aligned([(lab.name, "lacks" if lacks else "ready") for lab, lacks in rows], names=True).splitlines()
+    for line, (lab, _) in zip(table, rows, strict=True):
+        print(f"{line}  {lab.summary}")
     for lab, lacks in rows:
         for lack in lacks:
             print(f"{lab.name} needs {lack.what}: {lack.remedy}")
