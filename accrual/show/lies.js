@@ -11,9 +11,10 @@ function oneIn(share, heartbeats) {
 
 const percent = (share) => `${number(100 * share, 3)} %`;
 
-/** How often more, or more seldom, something happens than was promised. */
-function times(share, promised) {
+/** How often more, or more seldom, something happens than was promised, as far as that is not chance. */
+function times({ share, promised, verdict }) {
   if (share === 0) return "none";
+  if (verdict === "kept") return "as promised";
   const factor = share / promised;
   if (Math.abs(Math.log(factor)) < 0.05) return "as promised";
   return factor >= 1 ? `${number(factor, 3)} × too often` : `${number(1 / factor, 3)} × more seldom`;

@@ -23,7 +23,7 @@ function sentence(s) {
   return (
     `${s.name}: Φ = ${number(s.threshold)} promises that ${percent(s.phi.promised)} of the heartbeats are late. ` +
     `Measured: ${percent(s.phi.share)} (${late}); ${VERDICTS[s.phi.verdict]}` +
-    (s.phi.share ? ` (${times(s.phi.share, s.phi.promised)}).` : ".")
+    (s.phi.share && ["more", "fewer"].includes(s.phi.verdict) ? ` (${times(s.phi)}).` : ".")
   );
 }
 
@@ -39,7 +39,7 @@ function table(s) {
       row("Promised", percent(s.phi.promised), of((found) => percent(found.promised))),
       row("Measured", percent(s.phi.share), of((found) => percent(found.share))),
       row("95 %", interval(s.phi), of(interval)),
-      row("That is", times(s.phi.share, s.phi.promised), of((found) => times(found.share, found.promised))),
+      row("That is", times(s.phi), of(times)),
       row("Verdict", s.phi.verdict, of((found) => found.verdict))),
   ];
 }

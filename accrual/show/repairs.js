@@ -20,7 +20,7 @@ function situation(model) {
 const title = (row) => DETECTORS[row.name][0].slice(2);
 
 function verdict(row) {
-  if (row.mistakes == null) return "cannot be set so fast";
+  if (row.mistakes == null) return "cannot be set so";
   return row.name === "fixed-timeout" ? "the measure" : row.verdict;
 }
 
@@ -49,7 +49,11 @@ function forest(s) {
       const [label, name, shape] = DETECTORS[row.name];
       const y = FOREST.top + FOREST.row * (k + 0.4);
       const begun = [node("svg:text", { class: `${name} end`, x: FOREST.left - 12, y: y + 4 }, label.slice(2))];
-      if (row.mistakes == null) return [...begun, node("svg:text", { x: FOREST.left + 4, y: y + 4 }, "cannot be set so fast")];
+      if (row.mistakes == null) return [
+        ...begun,
+        node("svg:text", { class: "over-lines", x: FOREST.left + 4, y: y + 4 }, "cannot be set so",
+          node("svg:title", {}, row.refused)),
+      ];
       return [
         ...begun,
         ...(row.ratio_low == null ? [] : [
