@@ -94,6 +94,20 @@ def test_a_dead_server_costs_its_share_for_the_detection_time():
     assert stats.poisson.sf(failed - 1, expected) > 1e-3
 
 
+def test_heartbeats_under_way_put_a_death_off():
+    """With delays of many periods some arrive after the death; the suspicion that lasts begins after the last one."""
+    put_off = 0
+    for seed in range(20):
+        run = balance(FIXED, 2, rate=2000, duration=20, fails=10.0, pauses=0.0, delay=0.3, seed=seed)
+        mine = run.arrivals[run.server == 0]
+        after = mine[mine > 10]
+        assert (after < 10 + run.detection_time).all()
+        # While it is in service it gets a request each 4 ms: the last of them tells when it was ejected for good.
+        assert after.max(initial=10) == pytest.approx(10 + run.detection_time, abs=0.05)
+        put_off += run.servers[0].ejections > run.servers[0].wrongly + 1
+    assert put_off > 3
+
+
 def test_sticky_sessions_hurt_few_users_often_and_turns_hurt_many_once():
     options = {"rate": 2000, "users": 400, "duration": 20, "fails": 10.0, **QUIET}
     turns, sticky = (balance(FIXED, 30, route=route, **options) for route in ("round-robin", "sticky"))

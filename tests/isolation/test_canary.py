@@ -67,6 +67,13 @@ def test_a_version_without_a_bug_is_kept():
         assert found.rolled_back == found.duration
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_nothing_failed_is_well_where_nothing_may_fail(share):
+    found = release(FIXED, 3, bug=0.0, errors=0.0, allowed=0.0, share=share)
+    assert len(found.heartbeats) == 120
+    assert found.suspected == math.inf
+
+
 def test_a_hasty_detector_takes_back_what_is_sound():
     found = release(ac.FixedTimeout(period=0.9), 1.0, bug=0.001, errors=0.001)
     assert found.false_alarm

@@ -211,13 +211,15 @@ def test_a_plan_keeps_its_promise_and_no_worker_too_many():
     assert plan.price == sum(pool.workers for pool in plan.bulkheads) - plan.shared.workers > 0
 
 
-def test_a_plan_with_a_queue():
-    plan = plan_pools(SHOP, reject=0.01, wait=0.05)
+@pytest.mark.parametrize("wait", [0, 0.001, 0.05, 0.5])
+@pytest.mark.parametrize("reject", [0.3, 0.01, 1e-4])
+def test_a_plan_with_a_queue(wait, reject):
+    plan = plan_pools(SHOP, reject=reject, wait=wait)
     for pool in (plan.shared, *plan.bulkheads):
-        assert pool.missed <= 0.01
-        assert pool.missed == pytest.approx(waiting_longer(pool.workers, pool.load, 0.05, 0.05))
+        assert pool.missed <= reject
+        assert pool.missed == pytest.approx(waiting_longer(pool.workers, pool.load, 0.05, wait))
         fewer = pool.workers - 1
-        assert fewer <= pool.load or waiting_longer(fewer, pool.load, 0.05, 0.05) > 0.01
+        assert fewer <= pool.load or waiting_longer(fewer, pool.load, 0.05, wait) > reject
 
 
 def test_a_hang_stays_in_its_bulkhead():
