@@ -7,6 +7,7 @@ library.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import pkgutil
@@ -85,7 +86,10 @@ def _verdict(name: str, answer: Any) -> str:
     except Hint as hint:
         return f"{name} ✗ not yet. {hint}"
     except (Exception, SystemExit) as error:  # whatever the learner's function does
-        return f"{name} ✗ not yet. Your answer stopped with {type(error).__name__}: {error}"
+        said = ""
+        with contextlib.suppress(Exception):  # its words are the learner's too
+            said = f": {error}"
+        return f"{name} ✗ not yet. Your answer stopped with {type(error).__name__}{said}"
     return f"{name} ✓ right. {remark}"
 
 

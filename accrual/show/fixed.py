@@ -15,7 +15,8 @@ from traitlets import Dict, Float, Int, List, TraitError, Unicode, validate
 from accrual.detectors import FixedTimeout
 from accrual.monitor import Monitor
 from accrual.qos import curve
-from accrual.replay import as_trace, replay
+from accrual.replay import replay
+from accrual.show.own import heartbeats, nominal_period
 from accrual.show.phi import METRICS, NS, timeline
 from accrual.show.widget import Widget, source
 from accrual.traces import Trace
@@ -428,13 +429,9 @@ class KTimesT(Widget):
     tables: List[Any] = List().tag(sync=True)
 
     def __init__(self, trace: Trace) -> None:
-        trace = as_trace(trace)
-        if len(trace) < 100:
-            raise ValueError(f"trace must have at least 100 heartbeats, has {len(trace)}")
+        trace = heartbeats(trace)
         arrivals = np.maximum.accumulate(trace.arrivals)
-        nominal = trace.period or float(np.median(np.diff(arrivals))) / NS
-        if not nominal:
-            raise ValueError("trace has no period and a median interval of 0: give it a period")
+        nominal = nominal_period(trace)
         slower = [(every, thinned(trace, every)) for every in self.EVERY]
         slower = [(every, beats) for every, beats in slower if every == 1 or len(beats) >= 20]
         self._every = [every for every, _ in slower]

@@ -7,7 +7,7 @@ const ASK = 1000; // ms between two signs of life to the kernel
 const LOST = 10; // s without a word from the kernel
 const CALM = 500; // ms between two pictures for those who want less motion
 const SPEAK = 3000; // ms between two announcements
-const BOX = { left: 60, right: 752, height: 84, phi: 34, fixed: 164 };
+const BOX = { left: 60, right: 752, height: 84, phi: 46, fixed: 176 };
 const DONE = { start: "process started", pause: "process paused", resume: "process goes on", slow: "process slowed", stop: "process ended in order", kill: "process killed", gone: "process is gone" };
 const PHASES = {
   ready: "No process yet. This is an example: a sender that was paused for two seconds.",
@@ -92,7 +92,7 @@ function render({ model, el }) {
   const deeds = made("g", {});
   const bottom = BOX.fixed + BOX.height;
   const x = scale(-SHOWN, 0, BOX.left, BOX.right);
-  const picture = node("svg:svg", { viewBox: "0 0 760 292", role: "img", class: "waits" },
+  const picture = node("svg:svg", { viewBox: "0 0 760 304", role: "img", class: "waits" },
     node("svg:clipPath", { id: clip }, made("rect", { x: BOX.left, y: 0, width: BOX.right - BOX.left, height: bottom })),
     ...rounds(-SHOWN, 0).flatMap((t) => [
       made("line", { class: "grid", x1: x(t), x2: x(t), y1: BOX.phi, y2: bottom }),
@@ -166,8 +166,9 @@ function render({ model, el }) {
     const shownBeats = seen.beats.filter((at) => at <= now && at > now - SHOWN);
     beats.setAttribute("d", shownBeats.map((at) => `M${right(at).toFixed(1)},${strip}v10`).join(""));
     deeds.replaceChildren(...happened.filter(({ who, at }) => !level[who] && at > now - SHOWN).flatMap(({ what, at }) => [
-      made("line", { class: "deed", x1: right(at), x2: right(at), y1: 14, y2: bottom }),
-      node("svg:text", { class: "strong", x: right(at) + 4, y: 12 }, actions[what]?.label ?? "gone"),
+      ...["phi", "fixed"].map((name) =>
+        made("line", { class: "deed", x1: right(at), x2: right(at), y1: BOX[name], y2: BOX[name] + BOX.height })),
+      node("svg:text", { class: "strong middle", x: right(at), y: 12 }, actions[what]?.label ?? "gone"),
     ]));
     write(happened, level, state);
     mirror(root, { ...state, beats: shownBeats.length, frames, rate: painted.length, busy: busy() });

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import queue
 import secrets
@@ -409,7 +410,7 @@ class LivePhi(Widget):
     @validate("threshold", "k")
     def _nearest(self, proposal: dict[str, Any]) -> float:
         name = proposal["trait"].name
-        if not proposal["value"] > 0:
+        if not 0 < proposal["value"] < math.inf:
             raise TraitError(f"{name} must be more than 0, got {proposal['value']!r}")
         return min(PHIS if name == "threshold" else BEATS, key=lambda stop: abs(stop - proposal["value"]))
 

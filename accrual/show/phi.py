@@ -22,6 +22,7 @@ from accrual.detectors import FixedTimeout, PhiNormal
 from accrual.monitor import Monitor
 from accrual.qos import curve
 from accrual.replay import as_trace, replay
+from accrual.show.own import heartbeats, nominal_period
 from accrual.show.widget import Widget, source
 
 if TYPE_CHECKING:
@@ -349,7 +350,7 @@ class SamplingWindow(Widget):
     Parameters
     ----------
     arrivals : array of int64
-        Arrival times, ascending [ns].
+        Arrival times, ascending [ns]; one to `MOST` of them, for each is a step.
     slots : int
         How many the window holds.
 
@@ -361,11 +362,16 @@ class SamplingWindow(Widget):
 
     _esm = source("controls.js", "sampling_window.js")
 
+    MOST: Final = 1000
+
     steps: List[Any] = List().tag(sync=True)
     arrived = Int(1).tag(sync=True)
 
     def __init__(self, arrivals: ArrayLike = EXAMPLE, slots: int = 10) -> None:
-        self._steps = sampling_window(arrivals, slots)
+        times = heartbeats(arrivals, least=1).arrivals
+        if len(times) > self.MOST:
+            raise ValueError(f"arrivals must be {self.MOST} or fewer, got {len(times):,}: show some, as arrivals[:100]")
+        self._steps = sampling_window(times, slots)
         super().__init__(steps=[asdict(step) for step in self._steps])
 
     @validate("arrived")
@@ -402,7 +408,7 @@ class Tail(Widget):
     stop = Int(0).tag(sync=True)
 
     def __init__(self, arrivals: ArrayLike) -> None:
-        self._numbers = tail(arrivals)
+        self._numbers = tail(heartbeats(arrivals, least=3).arrivals)
         shown = {
             name: value.tolist() if isinstance(value, np.ndarray) else value
             for name, value in vars(self._numbers).items()
@@ -475,14 +481,11 @@ class PhiAgainstFixed(Widget):
     columns = Dict().tag(sync=True)
 
     def __init__(self, trace: Trace) -> None:
-        if len(trace) < 100:
-            raise ValueError(f"trace must have at least 100 heartbeats, has {len(trace)}")
+        trace = heartbeats(trace)
         arrivals = np.maximum.accumulate(trace.arrivals)
         self.trace = trace
         self.span = float(arrivals[-1] - arrivals[0]) / NS
-        nominal = trace.period or float(np.median(np.diff(arrivals))) / NS
-        if not nominal:
-            raise ValueError("trace has no period and a median interval of 0: give it a period")
+        nominal = nominal_period(trace)
         self._stops: dict[str, Sequence[float]] = {
             "threshold": THRESHOLDS,
             "window": [window for window in WINDOWS if window <= len(trace) // 4],
@@ -517,7 +520,7 @@ class PhiAgainstFixed(Widget):
     @validate("threshold", "window", "k", "period")
     def _nearest(self, proposal: dict[str, Any]) -> float:
         choices = np.array(self._stops[proposal["trait"].name])
-        if not proposal["value"] > 0:
+        if not 0 < proposal["value"] < math.inf:
             raise TraitError(f"{proposal['trait'].name} must be more than 0, got {proposal['value']!r}")
         nearest = choices[np.argmin(np.abs(np.log(choices / proposal["value"])))]
         return nearest.item()  # type: ignore[no-any-return]

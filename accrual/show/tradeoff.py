@@ -14,8 +14,8 @@ from traitlets import Float, TraitError, validate
 
 from accrual.detectors import FixedTimeout, PhiNormal
 from accrual.qos import Curve, curve
-from accrual.replay import as_trace
-from accrual.show.phi import METRICS, NS, THRESHOLDS, stops
+from accrual.show.own import heartbeats, nominal_period
+from accrual.show.phi import METRICS, THRESHOLDS, stops
 from accrual.show.widget import Gallery, source
 
 if TYPE_CHECKING:
@@ -72,12 +72,8 @@ def matched(trace: Trace | ArrayLike, thresholds: Sequence[float] = THRESHOLDS, 
     >>> bool(np.allclose(pair.phi.detection_time, pair.fixed.detection_time, rtol=1e-9))
     True
     """
-    trace = as_trace(trace)
-    if len(trace) < 100:
-        raise ValueError(f"trace must have at least 100 heartbeats, has {len(trace)}")
-    period = trace.period or float(np.median(np.diff(np.maximum.accumulate(trace.arrivals)))) / NS
-    if not period:
-        raise ValueError("trace has no period and a median interval of 0: give it a period")
+    trace = heartbeats(trace)
+    period = nominal_period(trace)
     skip = min(window, len(trace) // 4)
     phi = curve(trace, PhiNormal(window=skip), thresholds, skip=skip)
     one_period = FixedTimeout(period=period)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anywidget
 from traitlets import Dict, TraitError, Unicode, validate
 
-from accrual.replay import as_trace
+from accrual.show.own import heartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ class Gallery(Widget):
     def look_at(traces: Mapping[str, Trace] | Trace | ArrayLike, look: Callable[[Trace], Found]) -> dict[str, Found]:
         """What `look` finds in each trace, by name. One that cannot be shown is named."""
         if not isinstance(traces, Mapping):
-            trace = as_trace(traces)
+            trace = heartbeats(traces)
             traces = {str(trace.about.get("title", "your trace")): trace}
         if not traces:
             raise ValueError("traces must be one or more, got none")

@@ -34,9 +34,13 @@ def end_with_us():
 
 
 class Lab:
-    """A JupyterLab server of our own: copies of lessons, no settings of the user's, a free port, a token."""
+    """A JupyterLab server of our own: copies of lessons, no settings of the user's, a free port, a token.
 
-    def __init__(self, folder, *lessons):
+    With `classic` it is Notebook 7: the same server, another front end.
+    """
+
+    def __init__(self, folder, *lessons, classic=False):
+        self.tree, app = ("notebooks", "JupyterNotebookApp") if classic else ("lab/tree", "LabApp")
         self.lessons = folder / "lessons"
         self.lessons.mkdir()
         for lesson in lessons:
@@ -54,10 +58,10 @@ class Lab:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+                    sys.executable, "-m", "notebook" if classic else "jupyterlab", "--no-browser", "--allow-root",
                     f"--ServerApp.root_dir={self.lessons}", "--ServerApp.ip=127.0.0.1",
                     f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-                    f"--IdentityProvider.token={self.token}", "--LabApp.expose_app_in_browser=True",
+                    f"--IdentityProvider.token={self.token}", f"--{app}.expose_app_in_browser=True",
                 ],
                 env=os.environ | folders | {"IPYTHONDIR": str(folder / "ipython")},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
@@ -94,7 +98,7 @@ class Lesson:
         page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self._look_at(request.url))
-        page.goto(f"{lab.url}/lab/tree/{name}?token={lab.token}")
+        page.goto(f"{lab.url}/{lab.tree}/{name}?token={lab.token}")
         page.wait_for_function(
             """() => {
                 const panel = window.jupyterapp?.shell.currentWidget;
@@ -226,8 +230,8 @@ def open_lesson(browser, tmp_path_factory):
     """
     ours = []
 
-    def opened(name, *others):
-        lab = Lab(tmp_path_factory.mktemp("lab"), name, *others)
+    def opened(name, *others, classic=False):
+        lab = Lab(tmp_path_factory.mktemp("lab"), name, *others, classic=classic)
         ours.append(lab)
         lab.wait()
         return Lesson(lab, browser.new_page(viewport={"width": 1280, "height": 1000}), Path(name).name)

@@ -173,6 +173,7 @@ def test_k_times_t_holds_what_the_library_computes():
     assert f"12 x 0.02 s = 0.24 s: {found.mistakes} mistakes" in repr(widget)
 
 
+@pytest.mark.filterwarnings("ignore:the median interval is")  # of the mistaken one, and rightly
 @pytest.mark.parametrize(
     "trace",
     [

@@ -1,5 +1,6 @@
 """What the widgets of lesson 5 show, against other roads to the same numbers."""
 
+import contextlib
 import json
 import logging
 import math
@@ -272,14 +273,11 @@ def test_own_pause_holds_what_the_watch_reported():
 @pytest.mark.parametrize(
     ("trace", "said"),
     [
-        ([], "your trace: trace must have at least 100 heartbeats, has 0"),
+        ([], "trace must have at least 100 heartbeats, has 0"),
         (np.arange(99) * 10**9, "at least 100 heartbeats, has 99"),
-        (np.arange(500), "the median interval is 1 ns: arrivals are in ns, so multiply seconds by 10"),
-        (np.arange(500) * 100, "the median interval is 100 ns"),
-        (np.random.default_rng(SEED).permutation(500) * 10**8, "arrivals are earlier than the one before: sort them"),
-        (np.zeros(500, int), "more than half of the intervals are 0: these are no heartbeats"),
+        (np.zeros(500, int), "half of the intervals are 0: these are no heartbeats"),
     ],
-    ids=["empty", "short", "seconds", "milliseconds", "unsorted", "at once"],
+    ids=["empty", "short", "at once"],
 )
 def test_a_trace_that_cannot_be_shown_says_why(widget, trace, said):
     with pytest.raises(ValueError, match=re.escape(said)):
@@ -287,8 +285,24 @@ def test_a_trace_that_cannot_be_shown_says_why(widget, trace, said):
 
 
 @pytest.mark.parametrize("widget", [Promises, Repairs])
+@pytest.mark.parametrize(
+    ("arrivals", "said"),
+    [
+        (np.arange(500), "the median interval is 1e-09 s"),
+        (np.arange(500) * 1000 + np.arange(500) % 7, "the median interval is 1e-06 s"),
+        (np.arange(600).reshape(-1, 3)[:, [0, 2, 1]].ravel() * 10**8, "are these arrival times, and in order"),
+    ],
+    ids=["seconds", "milliseconds", "unsorted"],
+)
+def test_a_trace_that_is_hardly_meant_is_shown_with_a_warning(widget, arrivals, said):
+    with pytest.warns(UserWarning, match=said):
+        made = widget(ac.Trace(arrivals))
+    json.dumps(made.get_state(), allow_nan=False, default=str)
+
+
+@pytest.mark.parametrize("widget", [Promises, Repairs])
 def test_fractions_of_seconds_and_no_traces(widget, calm):
-    with pytest.raises(ValueError, match=r"arrivals\[1\] = 0.1 is not a whole number"):
+    with pytest.raises(ValueError, match=r"arrivals look like seconds"):
         widget([0.0, 0.1, 0.2])
     with pytest.raises(ValueError, match="traces must be one or more, got none"):
         widget({})
@@ -311,7 +325,9 @@ def odd_traces():
 @pytest.mark.parametrize("name", odd_traces())
 @pytest.mark.parametrize("widget", [Promises, Repairs])
 def test_odd_traces(widget, name):
-    made = widget(odd_traces()[name])
+    wonders = pytest.warns(UserWarning, match="the period 10 s") if name == "mistaken" else contextlib.nullcontext()
+    with wonders:
+        made = widget(odd_traces()[name])
     assert made.shown == "your trace"
     json.dumps(made.get_state(), allow_nan=False, default=str)
     assert "your trace" in repr(made)

@@ -259,6 +259,7 @@ def test_a_stretch_stays_inside_the_trace():
         widget.stretch = [2, 1]
 
 
+@pytest.mark.filterwarnings("ignore:the median interval is")  # of the mistaken one, and rightly
 @pytest.mark.parametrize(
     "beats",
     [
@@ -277,9 +278,8 @@ def test_odd_traces(beats):
 def test_a_trace_without_a_story_says_so():
     with pytest.raises(ValueError, match="at least 100 heartbeats, has 99"):
         PhiAgainstFixed(trace(99))
-    for standing in (np.zeros(100, int), np.arange(100)[::-1]):
-        with pytest.raises(ValueError, match="no period and a median interval of 0"):
-            PhiAgainstFixed(ac.Trace(standing))
+    with pytest.raises(ValueError, match="no period and a median interval of 0"):
+        PhiAgainstFixed(ac.Trace(np.zeros(100, int)))
 
 
 def test_the_text_instead_of_the_picture():

@@ -126,6 +126,7 @@ def test_price_of_mistakes_holds_what_the_library_computes(rough):
         widget.price = math.inf
 
 
+@pytest.mark.filterwarnings("ignore:the median interval is")  # of the mistaken one, and rightly
 @pytest.mark.parametrize("widget", [EqualDetection, PriceOfMistakes])
 @pytest.mark.parametrize(
     "trace",
