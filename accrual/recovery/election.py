@@ -143,7 +143,8 @@ class Raft:
         node.round += 1
         if node.suspects:  # its own turn is put off
             sim.after(sim.chance.randrange(self.low, self.high + 1), node, self.stand, node, node.round)
-        sim.send(node, candidate, self.given, candidate, node, term, sim.position(node))
+        # A vote is on the disk before it is told, or a restart would give a second one.
+        sim.after(node.disk, node, sim.send, node, candidate, self.given, candidate, node, term, sim.position(node))
 
     def may_vote(self, node: Node) -> bool:
         """Whether it votes at all."""

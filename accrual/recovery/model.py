@@ -729,6 +729,8 @@ class Simulation:
         was = node.role
         if not self.becomes(node, event):
             return
+        if was == "candidate":
+            return  # its timer goes on, as in Raft: it will stand again unless it votes or hears a primary
         node.round += 1
         if was == "primary":
             node.streams, node.acks = {}, {}
@@ -910,6 +912,8 @@ class Simulation:
 
     def serve(self, request: int, node: Node) -> None:
         """A node answers, refuses, or takes a write in."""
+        if self.cluster.lease is not None and node.role == "primary" and node.local(self.now) >= node.lease_until:
+            self.steps_down(node, "lease over")  # it was paused, and looks at its clock before it answers
         anywhere = self.cluster.read_from == "any"
         if self.is_read[request]:
             if node.role == "primary" and node.ready:
@@ -1157,7 +1161,8 @@ class Simulation:
         writes = [o for o in operations if o.kind == "write"]
         patience = self.cluster.patience
         bad = 0.0
-        for write, after in zip(writes, [*(w.start for w in writes[1:]), self.seconds], strict=True):
+        until = [*(write.start for write in writes), self.seconds][1:]
+        for write, after in zip(writes, until, strict=True):
             # One that was sent so near the end that nobody can tell is left out.
             late = write.status == "ok" and write.end - write.start > patience
             if late or (write.status != "ok" and write.start + patience < self.seconds):
