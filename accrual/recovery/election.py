@@ -103,13 +103,12 @@ class Raft:
         if wait > 0:
             sim.after(wait, node, self.stand, node, round_)
             return
-        sim.becomes(node, "stands")
         sim.leave(node)
         node.term += 1
         node.voted = node.term
+        sim.becomes(node, "stands", f"term {node.term}")
         position = sim.position(node)
         node.votes = {node.id: position}
-        sim.say(node, "stands", f"term {node.term}")
         for other in sim.nodes:
             if other is not node:
                 sim.send(node, other, self.asked, other, node, node.term, position)
@@ -271,9 +270,8 @@ class Bully(Raft):
         if wait > 0:
             sim.after(wait, node, self.stand, node, round_)
             return
-        sim.becomes(node, "stands")
         node.answered = False
-        sim.say(node, "stands", "asks the higher numbers")
+        sim.becomes(node, "stands", "asks the higher numbers")
         for other in sim.nodes[node.id + 1 :]:
             sim.send(node, other, self.alive, other, node)
         sim.after(self.low, node, self.heard_nobody, node, round_)

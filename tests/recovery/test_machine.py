@@ -16,7 +16,7 @@ def test_the_picture_has_every_state_and_event(machine):
     texts = [element.text for element in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert set(texts) == {*machine.states, *(row.event for row in machine.rows)}
     numbers = re.findall(r"-?\d+\.\d", machine.svg())
-    assert all(-60 <= float(number) <= 580 for number in numbers)
+    assert all(0 <= float(number) <= 760 for number in numbers)
 
 
 @pytest.mark.parametrize("machine", ALL, ids=lambda machine: machine.name)
