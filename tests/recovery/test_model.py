@@ -290,6 +290,18 @@ def test_a_zombie_primary():
     assert simulate(cluster, faults, seconds=7).states(at=6)[0] == "primary, paused"
 
 
+def test_who_was_elected_and_stands_still_is_powered_off_too():
+    """It waits for the old primary's power-off and is paused; going on, it would be a second primary."""
+    cluster = Cluster(fencing="stonith", stonith_time=0.5)
+    first = next(h for h in simulate(cluster, [Crash(at=5)], seconds=10).timeline if h.what == "elected")
+    faults = [Crash(at=5), Pause(at=first.time - 0.1, until=9, node=first.node)]
+    # The third node alone is no majority, so the old primary comes back to vote.
+    run = simulate(cluster, [dataclasses.replace(faults[0], until=6), faults[1]], seconds=15)
+    assert any(h.node == first.node and h.what == "power-off" for h in run.timeline)
+    assert run.outcome.split_brain == 0
+    assert run.states(at=15).count("primary") == 1
+
+
 def test_waiting_spares_a_failover_for_a_temporary_fault_and_costs_for_a_permanent_one():
     short, long = [Pause(at=5, until=6.5)], [Crash(at=5)]
     eager, patient = Cluster(), Cluster(wait_before_promote=3.0)
@@ -422,6 +434,7 @@ def test_one_node_alone_and_even_numbers():
         ({"lease": 0.0}, "lease must be from 0.0001"),
         ({"nodes": 1, "replication": "semi-sync"}, "semi-sync needs a backup: nodes must be 2 or more, got 1"),
         ({"threshold": math.nan}, "threshold must be a number, got nan"),
+        ({"election_timeout": 0.3}, "election_timeout must be two times, got 0.3"),
     ],
 )
 def test_bad_clusters(parameters, message):
