@@ -675,8 +675,20 @@ class Simulation:
             self.awaiting_power_off[node.id] = term
             wait = round(self.cluster.stonith_time * NS)
             self.after(wait, node, self.shoot, node, term, event, needless)
+            for other in self.nodes:
+                if other is not node:
+                    self.send(node, other, self.holds_off, other, term, wait)
         else:
             self.installed(node, term, event, needless)
+
+    def holds_off(self, node: Node, term: int, wait: int) -> None:
+        """Somebody was elected and fences: stand only if nothing has come of it by then, or elections never end."""
+        if term >= node.term and node.role in ("backup", "candidate") and node.id not in self.awaiting_power_off:
+            node.round += 1
+            if node.suspects:
+                low, high = self.election.low, self.election.high
+                again = wait + self.chance.randrange(low, high + 1)
+                self.after(again, node, self.election.stand, node, node.round)
 
     def is_needless(self) -> bool:
         """Whether the last primary is well: it runs, has not been down since, and reaches a majority."""
