@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from accrual.recovery.controller import CONTROLLER, Action, Entry, FailoverController
     from accrual.recovery.driver import drive
     from accrual.recovery.election import MACHINES
+    from accrual.recovery.formulas import Overlap, Waiting, k_of_n, overlap, split_vote, waiting_cost
     from accrual.recovery.history import Findings, Operation, check, smallest
     from accrual.recovery.machine import Machine, Transition
     from accrual.recovery.model import Happening, Outcome, Run, simulate
@@ -30,17 +31,23 @@ _LATE = {
     "Machine": "machine",
     "Operation": "history",
     "Outcome": "model",
+    "Overlap": "formulas",
     "Partition": "cluster",
     "Pause": "cluster",
     "Recognised": "partition",
     "Run": "model",
     "SlowDisk": "cluster",
     "Transition": "machine",
+    "Waiting": "formulas",
     "check": "history",
     "drive": "driver",
+    "k_of_n": "formulas",
+    "overlap": "formulas",
     "recognise": "partition",
     "simulate": "model",
     "smallest": "history",
+    "split_vote": "formulas",
+    "waiting_cost": "formulas",
 }
 
 __all__ = [
@@ -59,17 +66,23 @@ __all__ = [
     "Machine",
     "Operation",
     "Outcome",
+    "Overlap",
     "Partition",
     "Pause",
     "Recognised",
     "Run",
     "SlowDisk",
     "Transition",
+    "Waiting",
     "check",
     "drive",
+    "k_of_n",
+    "overlap",
     "recognise",
     "simulate",
     "smallest",
+    "split_vote",
+    "waiting_cost",
 ]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from accrual.core import engine
 from accrual.detectors import Detector, FixedTimeout, as_detector
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ class Cluster:
         for name in ("reads", "loss"):
             _between(name, getattr(self, name), 0.0, 1.0)
         _between("drift_bound", self.drift_bound, 0.0, 0.5)
-        if math.isnan(self.threshold):
-            raise ValueError(f"threshold must be a number, got {self.threshold!r}")
+        engine.as_threshold(self.threshold)
         for name in ("delay", "jitter", "disk", "stonith_time", "wait_before_promote", "demote_after", "restart_after"):
             _between(name, getattr(self, name), 0.0, LONGEST)
         for name in ("period", "patience", "request_timeout"):
@@ -137,7 +136,10 @@ class Cluster:
         for name in ("lease", "fallback_after"):
             if getattr(self, name) is not None:
                 _between(name, getattr(self, name), 1e-4, LONGEST)
-        low, high = self.election_timeout
+        try:
+            low, high = self.election_timeout
+        except (TypeError, ValueError):
+            raise ValueError(f"election_timeout must be two times, got {self.election_timeout!r}") from None
         _between("election_timeout[0]", low, 1e-4, LONGEST)
         _between("election_timeout[1]", high, low, LONGEST)
         if self.acks is not None:

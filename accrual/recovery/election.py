@@ -103,13 +103,12 @@ class Raft:
         if wait > 0:
             sim.after(wait, node, self.stand, node, round_)
             return
-        sim.becomes(node, "stands")
         sim.leave(node)
         node.term += 1
         node.voted = node.term
+        sim.becomes(node, "stands", f"term {node.term}")
         position = sim.position(node)
         node.votes = {node.id: position}
-        sim.say(node, "stands", f"term {node.term}")
         for other in sim.nodes:
             if other is not node:
                 sim.send(node, other, self.asked, other, node, node.term, position)
@@ -143,7 +142,8 @@ class Raft:
         node.round += 1
         if node.suspects:  # its own turn is put off
             sim.after(sim.chance.randrange(self.low, self.high + 1), node, self.stand, node, node.round)
-        sim.send(node, candidate, self.given, candidate, node, term, sim.position(node))
+        # A vote is on the disk before it is told, or a restart would give a second one.
+        sim.after(node.disk, node, sim.send, node, candidate, self.given, candidate, node, term, sim.position(node))
 
     def may_vote(self, node: Node) -> bool:
         """Whether it votes at all."""
@@ -270,9 +270,8 @@ class Bully(Raft):
         if wait > 0:
             sim.after(wait, node, self.stand, node, round_)
             return
-        sim.becomes(node, "stands")
         node.answered = False
-        sim.say(node, "stands", "asks the higher numbers")
+        sim.becomes(node, "stands", "asks the higher numbers")
         for other in sim.nodes[node.id + 1 :]:
             sim.send(node, other, self.alive, other, node)
         sim.after(self.low, node, self.heard_nobody, node, round_)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Machine", "Transition"]
 
-_SIDE: Final = 520.0  # of the picture [px]
+_PICTURE: Final = (760.0, 560.0)  # width and height [px]
 _BOX: Final = (118.0, 30.0)  # width and height of a state [px]
 
 
@@ -128,38 +128,47 @@ class Machine:
         states = self.states
         if current is not None and current not in states:
             raise ValueError(f"current must be one of {', '.join(states)}, got {current!r}")
-        middle, radius = _SIDE / 2, _SIDE / 2 - 80
-        width, height = _BOX
+        (side_x, side_y), (width, height) = _PICTURE, _BOX
         turns = {state: 2 * math.pi * k / len(states) - math.pi / 2 for k, state in enumerate(states)}
-        places = {state: (middle + radius * math.cos(a), middle + radius * math.sin(a)) for state, a in turns.items()}
+        outwards = {state: (math.cos(turn), math.sin(turn)) for state, turn in turns.items()}
+        radius_x, radius_y = side_x / 2 - width - 40, side_y / 2 - height - 36
+        places = {state: (side_x / 2 + radius_x * x, side_y / 2 + radius_y * y) for state, (x, y) in outwards.items()}
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_SIDE:g} {_SIDE:g}" width="{_SIDE:g}" '
-            f'font-family="sans-serif" font-size="11" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side_x:g} {side_y:g}" width="{side_x:g}" '
+            'font-family="sans-serif" font-size="11" role="img">',
             f"<title>{html.escape(self.name)}: state machine</title>",
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
             'orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>',
         ]
+        labels = []
         for (source, target), label in self._edges().items():
             (x1, y1), (x2, y2) = places[source], places[target]
             if source == target:  # a loop on the outer side
-                out = (math.cos(turns[source]), math.sin(turns[source]))
-                x1, y1 = x1 + out[0] * height / 2, y1 + out[1] * height / 2
-                path = f"M{x1 - 14:.1f} {y1:.1f}C{x1 - 30 + 40 * out[0]:.1f} {y1 + 44 * out[1]:.1f} "
-                path += f"{x1 + 30 + 40 * out[0]:.1f} {y1 + 44 * out[1]:.1f} {x1 + 14:.1f} {y1:.1f}"
-                at = (x1 + 34 * out[0], y1 + 40 * out[1])
+                x, y = outwards[source]
+                reach = min(width / 2 / max(abs(x), 1e-9), height / 2 / max(abs(y), 1e-9))
+                x1, y1 = x1 + reach * x, y1 + reach * y
+                (x2, y2), across = (x1 + 44 * x, y1 + 44 * y), (-10 * y, 10 * x)
+                path = (
+                    f"M{x1 - across[0]:.1f} {y1 - across[1]:.1f}C{x2 - 2.4 * across[0]:.1f} {y2 - 2.4 * across[1]:.1f} "
+                    f"{x2 + 2.4 * across[0]:.1f} {y2 + 2.4 * across[1]:.1f} {x1 + across[0]:.1f} {y1 + across[1]:.1f}"
+                )
+                at = (x1 + 38 * x, y1 + 38 * y + 4)
             else:
                 length = math.hypot(x2 - x1, y2 - y1)
                 along = ((x2 - x1) / length, (y2 - y1) / length)
                 # Bent to the right of its way, so that there and back do not lie on each other.
-                bend = (-along[1] * 26, along[0] * 26)
+                bend = (-along[1] * 34, along[0] * 34)
                 x1, y1 = _edge_of_box(x1, y1, along)
                 x2, y2 = _edge_of_box(x2, y2, (-along[0], -along[1]))
-                at = ((x1 + x2) / 2 + bend[0], (y1 + y2) / 2 + bend[1])
-                path = f"M{x1:.1f} {y1:.1f}Q{at[0]:.1f} {at[1]:.1f} {x2:.1f} {y2:.1f}"
-                at = ((x1 + x2) / 2 + bend[0] * 0.7, (y1 + y2) / 2 + bend[1] * 0.7)
+                turn = ((x1 + x2) / 2 + bend[0], (y1 + y2) / 2 + bend[1])
+                path = f"M{x1:.1f} {y1:.1f}Q{turn[0]:.1f} {turn[1]:.1f} {x2:.1f} {y2:.1f}"
+                # On the curve, nearer to where it comes from: the middle of the picture is where all ways cross.
+                t = 0.38
+                one, two, three = (1 - t) ** 2, 2 * t * (1 - t), t**2
+                at = (one * x1 + two * turn[0] + three * x2, one * y1 + two * turn[1] + three * y2)
             parts.append(f'<path d="{path}" fill="none" stroke="#555" marker-end="url(#tip)"/>')
             for k, line in enumerate(label.split(" | ")):
-                parts.append(
+                labels.append(
                     f'<text x="{at[0]:.1f}" y="{at[1] + 12 * k:.1f}" text-anchor="middle" stroke="#fff" '
                     f'stroke-width="3" paint-order="stroke">{html.escape(line)}</text>'
                 )
@@ -171,7 +180,7 @@ class Machine:
                 f'fill="{fill}" stroke="#334" stroke-width="{edge}"/>'
                 f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" font-weight="bold">{html.escape(state)}</text>'
             )
-        return "".join([*parts, "</svg>"])
+        return "".join([*parts, *labels, "</svg>"])
 
     def _edges(self) -> dict[tuple[str, str], str]:
         """The events on each way from state to state."""

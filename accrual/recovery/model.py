@@ -351,6 +351,7 @@ class Simulation:
         self.crossed: list[tuple[int, int]] = []  # when the number of running primaries changed, and to what [ns]
         self.suspected_at: list[int] = []
         self.promoted_at: list[int] = []
+        self.awaiting_power_off: dict[int, int] = {}  # who was elected, and in which term
         self.last = self.nodes[0], 0  # who was promoted last, and its incarnation then
         self.needless = self.fallbacks = self.truncated = 0
         self.superseded: set[int] = set()  # writes that a later one of the same side replaced, in a merge
@@ -473,10 +474,9 @@ class Simulation:
         if target is None:
             return False
         before, node.role = node.role, target
-        if before != target:
-            self.say(node, event, detail or f"{before} -> {target}", target)
-            if "primary" in (before, target):
-                self.count_primaries()
+        self.say(node, event, detail or f"{before} -> {target}", target)
+        if "primary" in (before, target):
+            self.count_primaries()
         return True
 
     def count_primaries(self) -> None:
@@ -672,12 +672,23 @@ class Simulation:
             node.term = max(node.term, term)
         needless = self.is_needless()
         if self.cluster.fencing == "stonith":
-            others = [other for other in self.nodes if other is not node and other.known < (term, node.id)]
-            primaries = [other for other in others if other.role == "primary"]
+            self.awaiting_power_off[node.id] = term
             wait = round(self.cluster.stonith_time * NS)
-            self.after(wait, node, self.shoot, node, term, event, needless, primaries)
+            self.after(wait, node, self.shoot, node, term, event, needless)
+            for other in self.nodes:
+                if other is not node:
+                    self.send(node, other, self.holds_off, other, term, wait)
         else:
             self.installed(node, term, event, needless)
+
+    def holds_off(self, node: Node, term: int, wait: int) -> None:
+        """Somebody was elected and fences: stand only if nothing has come of it by then, or elections never end."""
+        if term >= node.term and node.role in ("backup", "candidate") and node.id not in self.awaiting_power_off:
+            node.round += 1
+            if node.suspects:
+                low, high = self.election.low, self.election.high
+                again = wait + self.chance.randrange(low, high + 1)
+                self.after(again, node, self.election.stand, node, node.round)
 
     def is_needless(self) -> bool:
         """Whether the last primary is well: it runs, has not been down since, and reaches a majority."""
@@ -685,12 +696,15 @@ class Simulation:
         well = old.incarnation == incarnation and old.role not in ("down", "fenced") and not old.paused
         return well and self.reachable(old) >= self.cluster.majority
 
-    def shoot(self, node: Node, term: int, event: str, needless: bool, primaries: list[Node]) -> None:
-        """Power old primaries off: by a road of its own, which partitions and pauses do not touch."""
+    def shoot(self, node: Node, term: int, event: str, needless: bool) -> None:
+        """Power off whoever is or may become primary: by a road that partitions and pauses do not touch."""
+        if self.awaiting_power_off.get(node.id) == term:
+            del self.awaiting_power_off[node.id]
         if node.term != term:
             return
-        for other in primaries:
-            if other.role == "primary":
+        for other in self.nodes:
+            # Also whoever was elected and waits or stands still: it would go on where it was.
+            if other is not node and (other.role == "primary" or other.id in self.awaiting_power_off):
                 self.crash(other, "power-off", power=True)
                 restart = round(self.cluster.restart_after * NS)
                 self.at(self.now + restart, None, self.restart, other, other.incarnation)
@@ -729,6 +743,8 @@ class Simulation:
         was = node.role
         if not self.becomes(node, event):
             return
+        if was == "candidate":
+            return  # its timer goes on, as in Raft: it will stand again unless it votes or hears a primary
         node.round += 1
         if was == "primary":
             node.streams, node.acks = {}, {}
@@ -910,6 +926,8 @@ class Simulation:
 
     def serve(self, request: int, node: Node) -> None:
         """A node answers, refuses, or takes a write in."""
+        if self.cluster.lease is not None and node.role == "primary" and node.local(self.now) >= node.lease_until:
+            self.steps_down(node, "lease over")  # it was paused, and looks at its clock before it answers
         anywhere = self.cluster.read_from == "any"
         if self.is_read[request]:
             if node.role == "primary" and node.ready:
@@ -1071,6 +1089,7 @@ class Simulation:
         if node.paused:
             node.paused = False
             self.count_primaries()
+        self.awaiting_power_off.pop(node.id, None)
         node.incarnation += 1
         node.round += 1
         for does, arguments in node.stash:
@@ -1157,7 +1176,8 @@ class Simulation:
         writes = [o for o in operations if o.kind == "write"]
         patience = self.cluster.patience
         bad = 0.0
-        for write, after in zip(writes, [*(w.start for w in writes[1:]), self.seconds], strict=True):
+        until = [*(write.start for write in writes), self.seconds][1:]
+        for write, after in zip(writes, until, strict=True):
             # One that was sent so near the end that nobody can tell is left out.
             late = write.status == "ok" and write.end - write.start > patience
             if late or (write.status != "ok" and write.start + patience < self.seconds):

@@ -221,7 +221,10 @@ def _hearing(
         if stray := [node for node in found if node not in names]:
             raise ValueError(f"the matrix names {stray[0]!r}, which is not among the nodes")
     else:
-        array = np.asarray(matrix)
+        try:
+            array = np.asarray(matrix)
+        except ValueError:  # rows of unequal lengths
+            array = np.empty(0)
         if array.ndim != 2 or array.shape[0] != array.shape[1]:
             raise ValueError(f"matrix must be square, got the shape {array.shape}")
         names = list(range(len(array))) if nodes is None else list(nodes)

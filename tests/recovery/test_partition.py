@@ -133,6 +133,7 @@ def test_to_dict_and_tables():
     ("arguments", "message"),
     [
         (([[0, 1]],), "matrix must be square, got the shape (1, 2)"),
+        (([[0, 1], [0]],), "matrix must be square, got the shape (0,)"),
         (([[0, 2], [0, 0]],), "matrix[0][1] must be True, False or None, got"),
         (({},), "nodes must be from 1 to 64, each once, got 0"),
     ],
