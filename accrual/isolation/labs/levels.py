@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Final
 from accrual.isolation.labs import service as program
 from accrual.isolation.labs.load import Load
 from accrual.isolation.shop import LEVELS
-from accrual.lab import Scene
+from accrual.lab import Lack, Scene
 
 __all__ = ["Level", "ProcessLevel", "ThreadLevel", "Unit", "command"]
 
@@ -110,6 +110,10 @@ class Level:
         """What people call it."""
         return LEVELS[self.name].title
 
+    def lacking(self) -> list[Lack]:
+        """What this machine lacks for it, said quickly."""
+        return []
+
     def groups(self, services: Sequence[str]) -> list[tuple[str, ...]]:
         """The services of each unit: here each has its own."""
         return [(service,) for service in services]
@@ -124,7 +128,8 @@ class Level:
 
     def caps(self, load: Load) -> int | None:
         """Memory that a process may take beyond what it has [bytes]; None where something else caps it, or nothing."""
-        return load.headroom * _MIB or None
+        # Other systems have no such limit, or do not keep it.
+        return load.headroom * _MIB or None if sys.platform == "linux" else None
 
     def unit(self, name: str, services: Sequence[str], load: Load) -> Unit:
         """Describe a unit; it is not up yet."""
