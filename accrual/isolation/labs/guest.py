@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from accrual.lab import Lack
 
-__all__ = ["Kernel", "initrd", "kernel", "lacking", "machine", "network_modules", "python_world"]
+__all__ = ["ONLINE", "Kernel", "initrd", "kernel", "lacking", "machine", "network_modules", "python_world"]
 
 _QEMU: Final = "qemu-system-x86_64"
 NETWORK: Final = (
@@ -33,6 +33,17 @@ NETWORK: Final = (
     "virtio_net",
 )
 """The modules that a Debian kernel needs for a network card of qemu's."""
+
+
+ONLINE: Final = """
+export PATH=/bin
+for round in 1 2 3 4  # whatever the order in which they need one another
+do for module in /modules/*; do busybox insmod $module 2>/dev/null; done; done
+busybox ip link set lo up
+busybox ip link set eth0 up
+busybox ip addr add 10.0.2.15/24 dev eth0
+"""
+"""What a guest runs to be on qemu's user network, in which the host is 10.0.2.2; needs `network_modules`."""
 
 
 class Kernel(NamedTuple):
