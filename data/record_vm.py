@@ -38,7 +38,11 @@ busybox poweroff -f
 def initrd(target: Path, modules: Path, port: int) -> None:
     """Pack the guest's whole world."""
     send = SEND.format(python=os.path.realpath(sys.executable), port=port, period=PERIOD)
-    files = {**guest.python_world(), **guest.network_modules(modules), "/accrual/wire.py": Path(wire.__file__)}
+    files = {
+        **guest.python_world(wire.__file__),
+        **guest.network_modules(modules),
+        "/accrual/wire.py": Path(wire.__file__),
+    }
     guest.initrd(target, guest.ONLINE + send, files)
 
 

@@ -70,7 +70,8 @@ _SERVE: Final = """
 exec >/dev/ttyS1 2>&1
 cd /tmp
 {command} &
-until busybox netstat -ltn | busybox grep -q :{port}; do busybox usleep 20000; done
+listens() {{ while read -r line; do case $line in *:{port:04X}*) return 0 ;; esac; done </proc/net/tcp; return 1; }}
+until listens; do busybox usleep 100000; done
 echo {up}
 wait $!
 busybox poweroff -f
@@ -122,7 +123,7 @@ class VmLevel(Level):
         if found is None:
             raise LabError("the kernel is gone")  # it was there a moment ago
         self._world = self._world or {
-            **guest.python_world(),
+            **guest.python_world(program.__file__),
             **guest.network_modules(found.modules),
             "/service.py": Path(program.__file__),
         }
