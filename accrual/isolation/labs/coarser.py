@@ -41,8 +41,7 @@ class ContainerLevel(Level):
     def __init__(self) -> None:
         self._memory: dict[str, int] = {}
 
-    @staticmethod
-    def lacking() -> list[Lack]:
+    def lacking(self) -> list[Lack]:
         """What this machine lacks for it."""
         return container.lacking("memory", "cpu", "pids", "freezer")
 
@@ -88,14 +87,14 @@ class VmLevel(Level):
 
     name = "vm"
     at_once = 1
+    slow = True
     patience = 120.0
 
     def __init__(self) -> None:
         self._relays: dict[str, subprocess.Popen[Any]] = {}
         self._world: dict[str, bytes | Path] = {}
 
-    @staticmethod
-    def lacking() -> list[Lack]:
+    def lacking(self) -> list[Lack]:
         """What this machine lacks for it."""
         found = guest.kernel()
         lacks = guest.lacking()
@@ -170,8 +169,7 @@ class HostLevel(Level):
         self._addresses: dict[str, str] = {}
         self._relays: dict[str, list[subprocess.Popen[Any]]] = {}
 
-    @staticmethod
-    def lacking() -> list[Lack]:
+    def lacking(self) -> list[Lack]:
         """What this machine lacks for it."""
         return network.lacking()
 
