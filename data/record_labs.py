@@ -3,7 +3,7 @@
 python data/record_labs.py NAME [OPTION...] [--as OTHER]
 
 runs ``accrual lab NAME OPTION... --json``, writes what it prints to ``data/labs/NAME.json``, or OTHER.json, and puts it
-into the manifest beside it. Record on a quiet machine.
+into the manifest beside it. Record on a quiet machine, or below `nice -n -15`, which the manifest then says.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import os
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict
@@ -29,6 +31,7 @@ def record(arguments: list[str]) -> None:
         name = arguments[place + 1]
         del arguments[place : place + 2]
     command = ["accrual", "lab", *arguments, "--json"]
+    shown = shlex.join(command)
     ran = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
     found = json.loads(ran.stdout)
     text = json.dumps(found, indent=1) + "\n"
@@ -38,7 +41,7 @@ def record(arguments: list[str]) -> None:
         name=name,
         file=f"{name}.json",
         sha256=hashlib.sha256(text.encode()).hexdigest(),
-        command=" ".join(command),
+        command=f"nice -n {niceness} {shown}" if (niceness := os.nice(0)) else shown,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         machine=found["machine"],
     )

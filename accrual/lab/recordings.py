@@ -54,8 +54,8 @@ def recordings() -> dict[str, Recording]:
 
     Examples
     --------
-    >>> recordings()["threads"].command
-    'accrual lab threads --json'
+    >>> recordings()["threads"].file
+    'threads.json'
     """
     rows = json.loads((data_root() / FOLDER / "manifest.json").read_text(encoding="utf-8"))
     return {row["name"]: Recording(**row) for row in rows}
