@@ -8,20 +8,19 @@ but this Python and `accrual/traces/wire.py`; its clock is its own and stands st
 that it was stopped.
 """
 
-# ruff: noqa: S603, S607  # programs of the system, on the files of whoever runs this
+# ruff: noqa: S603  # programs of the system, on the files of whoever runs this
 from __future__ import annotations
 
 import os
 import random
-import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+from accrual.isolation.labs import guest
 from accrual.traces import wire
 from accrual.traces.record import record
 
@@ -30,63 +29,21 @@ SECONDS = 600.0
 EVERY, MEDIAN, SIGMA = 15.0, 1.0, 0.5  # of the stops, as in `accrual.traces.disturb.Pause`
 SEED = 20040108
 
-MODULES = {
-    "failover", "net_failover", "virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-    "virtio_net",
-}  # fmt: skip
-
-INIT = """#!/bin/busybox sh
-/bin/busybox mount -t proc none /proc
-/bin/busybox mount -t devtmpfs none /dev
-for round in 1 2 3 4  # whatever the order in which they need one another
-do for module in /modules/*; do /bin/busybox insmod $module 2>/dev/null; done; done
-/bin/busybox ip link set lo up
-/bin/busybox ip link set eth0 up
-/bin/busybox ip addr add 10.0.2.15/24 dev eth0
+SEND = """
 {python} -ISc "import sys; sys.path.append('/accrual'); import wire; wire.send(('10.0.2.2', {port}), {period})"
-/bin/busybox poweroff -f
+busybox poweroff -f
 """
-
-
-def libraries(binary: Path) -> set[Path]:
-    """What a binary is linked with."""
-    words = subprocess.run(["ldd", binary], capture_output=True, text=True, check=False).stdout.split()
-    return {Path(word) for word in words if word.startswith("/")}
 
 
 def initrd(target: Path, modules: Path, port: int) -> None:
     """Pack the guest's whole world."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for name in ("bin", "proc", "dev", "modules", "accrual"):
-            (root / name).mkdir()
-        busybox = Path(shutil.which("busybox") or "/bin/busybox")
-        shutil.copy(busybox, root / "bin/busybox")
-        for module in modules.rglob("*.ko"):
-            if module.stem in MODULES:
-                shutil.copy(module, root / "modules")
-        shutil.copy(wire.__file__, root / "accrual")
-        python = Path(os.path.realpath(sys.executable))
-        library = Path(sysconfig.get_path("stdlib"))
-        skip = shutil.ignore_patterns("site-packages", "test", "tests", "idlelib", "__pycache__", "*.a", "config-*")
-        shutil.copytree(library, root / str(library)[1:], ignore=skip)
-        for file in {
-            python,
-            *libraries(python),
-            *libraries(busybox),
-            *(f for b in library.rglob("*.so") for f in libraries(b)),
-        }:
-            place = root / str(file)[1:]
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, place)
-        init = root / "init"
-        init.write_text(INIT.format(python=python, port=port, period=PERIOD), encoding="ascii")
-        init.chmod(0o755)
-        names = "\n".join(str(path.relative_to(root)) for path in root.rglob("*"))
-        with open(target, "wb") as packed:
-            subprocess.run(
-                [busybox, "cpio", "-o", "-H", "newc"], cwd=root, input=names.encode(), stdout=packed, check=True
-            )
+    send = SEND.format(python=os.path.realpath(sys.executable), port=port, period=PERIOD)
+    files = {
+        **guest.python_world(wire.__file__),
+        **guest.network_modules(modules),
+        "/accrual/wire.py": Path(wire.__file__),
+    }
+    guest.initrd(target, guest.ONLINE + send, files)
 
 
 def main(kernel: str, modules: str, out: str) -> None:

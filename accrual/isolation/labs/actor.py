@@ -6,6 +6,7 @@ starts in some 40 ms, in a container and in a network namespace, too.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import mmap
@@ -55,6 +56,51 @@ def _listen(host: str, port: str) -> None:
             heartbeat = datagram and wire.decode(datagram.data)
             if datagram and heartbeat:
                 _say(sender=heartbeat.epoch, arrival=datagram.arrival, sequence=heartbeat.sequence)
+
+
+def _relay(path: str, server: str, log: str = "", word: str = "") -> None:
+    """Carry what comes to a socket in the file system to ``HOST:PORT`` and back; listen only while that does, too.
+
+    With a log, wait until it has the word.
+    """
+    host, _, port = server.rpartition(":")
+    while log and word not in Path(log).read_text(errors="replace"):
+        time.sleep(0.01)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def there() -> socket.socket | None:
+        with contextlib.suppress(OSError):
+            found = socket.create_connection((host, int(port)), timeout=1.0)
+            found.settimeout(None)
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return found
+        return None
+
+    while True:
+        while not (probe := there()):
+            time.sleep(0.005)
+        probe.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path)
+            listening.listen(64)
+            while True:
+                near, _ = listening.accept()
+                far = there()
+                if far is None:
+                    os.unlink(path)
+                    near.close()
+                    break
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
 
 
 def _serve(host: str, port: str) -> None:
@@ -158,6 +204,7 @@ PROGRAMS: Final[dict[str, Callable[..., None]]] = {
     "hog-cpu": _hog_cpu,
     "hog-memory": _hog_memory,
     "listen": _listen,
+    "relay": _relay,
     "serve": _serve,
     "write": _write,
 }

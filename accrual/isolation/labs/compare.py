@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from accrual.isolation.labs.coarser import ContainerLevel, HostLevel, VmLevel
 from accrual.isolation.labs.levels import Level, ProcessLevel, ThreadLevel
 from accrual.isolation.labs.load import Load
 from accrual.isolation.labs.threads import FaultChoice, ScenarioChoice, chosen
@@ -14,7 +15,7 @@ from accrual.lab import Lack, Scene, lab
 
 __all__ = ["REAL", "Measured", "compare", "comparison", "measure"]
 
-REAL: Final[tuple[Level, ...]] = (ThreadLevel(), ProcessLevel())
+REAL: Final[tuple[Level, ...]] = (ThreadLevel(), ProcessLevel(), ContainerLevel(), VmLevel(), HostLevel())
 """The levels that this package can start for real, from the finest to the coarsest."""
 
 USES: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -45,7 +46,8 @@ class Measured:
 
 def measure(scene: Scene, level: Level, faults: Sequence[str], load: Load) -> Measured:
     """Run the list of faults at a level and measure what a service costs there."""
-    return Measured(level=level.name, trials=trials(scene, level, faults, load), cost=cost(scene, level, load))
+    starts = 1 if level.slow else 3
+    return Measured(level=level.name, trials=trials(scene, level, faults, load), cost=cost(scene, level, load, starts))
 
 
 def comparison(measured: Sequence[Measured]) -> list[dict[str, Any]]:
@@ -77,7 +79,8 @@ def comparison(measured: Sequence[Measured]) -> list[dict[str, Any]]:
 
 def _chosen(levels: str) -> list[Level]:
     by_name = {level.name: level for level in REAL}
-    names = list(by_name) if levels == "all" else [name.strip() for name in levels.split(",")]
+    quick = [level.name for level in REAL if not level.slow]
+    names = quick if levels == "all" else [name.strip() for name in levels.split(",")]
     for name in names:
         if name not in by_name:
             raise ValueError(f"levels must be all or some of {','.join(by_name)}, got {levels!r}")
@@ -112,7 +115,7 @@ def compare(
     Parameters
     ----------
     levels : str
-        Names with commas between them, or all that this machine has.
+        Names with commas between them, or all that this machine has but for vm, whose boots take minutes.
     fault : str
         What goes wrong, or all of them one by one.
     scenario : str

@@ -337,6 +337,7 @@ def _hog(
         arrivals = trace.arrivals[(start <= trace.arrivals) & (trace.arrivals < end)]
         intervals = np.diff(arrivals) / 1e9
         found[phase] = {
+            "heartbeats": len(arrivals),
             "mean": round(float(intervals.mean()), 6),
             "deviation": round(float(intervals.std()), 6),
             "longest": round(float(intervals.max()), 6),

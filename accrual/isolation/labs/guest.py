@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from accrual.lab import Lack
 
-__all__ = ["Kernel", "initrd", "kernel", "lacking", "machine", "network_modules", "python_world"]
+__all__ = ["ONLINE", "Kernel", "initrd", "kernel", "lacking", "machine", "network_modules", "python_world"]
 
 _QEMU: Final = "qemu-system-x86_64"
 NETWORK: Final = (
@@ -33,6 +33,17 @@ NETWORK: Final = (
     "virtio_net",
 )
 """The modules that a Debian kernel needs for a network card of qemu's."""
+
+
+ONLINE: Final = """
+export PATH=/bin
+for round in 1 2 3 4  # whatever the order in which they need one another
+do for module in /modules/*; do busybox insmod $module 2>/dev/null; done; done
+busybox ip link set lo up
+busybox ip link set eth0 up
+busybox ip addr add 10.0.2.15/24 dev eth0
+"""
+"""What a guest runs to be on qemu's user network, in which the host is 10.0.2.2; needs `network_modules`."""
 
 
 class Kernel(NamedTuple):
@@ -155,22 +166,44 @@ def _libraries(binary: Path) -> set[Path]:
     return {Path(word) for word in said.stdout.split() if word.startswith("/")} if not said.returncode else set()
 
 
-def python_world() -> dict[str, bytes | Path]:
-    """This Python and its standard library, with what they are linked with, for `initrd`."""
-    python, library = Path(os.path.realpath(sys.executable)), Path(sysconfig.get_path("stdlib"))
-    skip = {"site-packages", "test", "tests", "idlelib", "__pycache__", "ensurepip", "tkinter", "pydoc_data"}
-    files = {
-        path
-        for path in library.rglob("*")
-        if path.is_file()
-        and not skip & set(path.relative_to(library).parts)
-        and not path.relative_to(library).parts[0].startswith("config-")
-        and path.suffix != ".a"
+def python_world(*programs: str | os.PathLike[str]) -> dict[str, bytes | Path]:
+    """This Python and what programs import, with what both are linked with, for `initrd`.
+
+    Parameters
+    ----------
+    *programs : path
+        Of the standard library only. What they import in functions counts, too: every import statement is looked at.
+    """
+    finder = [sys.executable, "-IS", "-c", _IMPORTS, *(str(Path(one)) for one in programs)]
+    said = subprocess.run(finder, capture_output=True, text=True, check=True).stdout  # noqa: S603  # this interpreter
+    files = {Path(line) for line in said.splitlines()}
+    python = Path(os.path.realpath(sys.executable))
+    linked = {one for binary in (python, *files) if binary.suffix != ".py" for one in _libraries(binary)}
+    # The interpreter finds its library by these two, whatever is in them.
+    library = Path(sysconfig.get_path("stdlib"))
+    landmarks: dict[str, bytes | Path] = {
+        str(library / "os.py"): library / "os.py",
+        f"{library}/lib-dynload/.here": b"",
     }
-    linked = {
-        one for binary in (python, *(path for path in files if path.suffix == ".so")) for one in _libraries(binary)
-    }
-    return {str(path): path for path in {python, *files, *linked}}
+    return landmarks | {str(path): path for path in {python, *files, *linked}}
+
+
+# Imports all that the programs do, in a process of its own, and says from which files that came.
+_IMPORTS: Final = """
+import ast, importlib, sys
+import encodings.utf_8, encodings.ascii, encodings.idna, encodings.latin_1
+for program in sys.argv[1:]:
+    for node in ast.walk(ast.parse(open(program).read())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+        for name in names:
+            if name.partition('.')[0] in sys.stdlib_module_names:
+                importlib.import_module(name)
+for module in list(sys.modules.values()):
+    file = getattr(module, '__file__', None)
+    if file:
+        print(file)
+"""
 
 
 def network_modules(modules: Path) -> dict[str, bytes | Path]:

@@ -25,7 +25,7 @@ STRUCK: Final = "payment"
 FAULTS: Final = {
     "process": "the service's processes are killed, its host runs on",
     "plug": "its host's plug is pulled",
-    "host": "everything on its host ends at once",
+    "host": "its host loses power",
     "bridge": "the bridge that joins all hosts goes down",
 }
 
@@ -87,13 +87,13 @@ def _trial(scene: Scene, fault: str, period: float, threshold: float) -> tuple[d
     others = [name for name in SHOP if name != STRUCK]
     scene.tell("lab", f"all hosts answer; now {FAULTS[fault]}")
     cut = time.monotonic()
+    if fault in ("plug", "host"):  # a host without power says no farewell, as a dying process does
+        net.pull_plug(STRUCK)
     if fault in ("process", "host"):
         at = 1 + 2 * list(SHOP).index(STRUCK)
         for process in running[at : at + 2]:
             process.kill()
-    if fault == "plug":
-        net.pull_plug(STRUCK)
-    elif fault == "host":
+    if fault == "host":
         net.end_host(STRUCK)
     elif fault == "bridge":
         net.bridge_down()

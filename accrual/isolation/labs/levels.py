@@ -102,6 +102,9 @@ class Level:
     at_once: int = 3
     """How many trials may run at the same time; one, where they would be in each other's way."""
 
+    slow: bool = False
+    """Whether a trial takes so long that a comparison has it only if it is asked for by name."""
+
     patience: float = _PATIENCE
     """For a unit to be up [s]."""
 

@@ -20,12 +20,13 @@ from typing import Any, Final, NamedTuple
 
 from accrual.lab import LabError, Lack, Scene
 
-__all__ = ["PORT", "Answers", "Host", "Network", "lacking"]
+__all__ = ["PORT", "Answers", "Host", "Network", "address", "lacking"]
 
 PORT: Final = 7007
 """Of every service: in a network of its own there is nobody to quarrel with."""
 
 _NET: Final = "192.0.2"  # set aside for documentation; nothing real has it
+_MOST: Final = 253  # hosts; 254 is the bridge
 _BRIDGE: Final = "bridge0"
 _PATIENCE: Final = 10.0  # for what takes milliseconds [s]
 
@@ -60,6 +61,19 @@ def lacking() -> list[Lack]:
     return lacks
 
 
+def address(number: int) -> str:
+    """Of the host with that number, from 1 to 253.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if not 1 <= number <= _MOST:
+        raise ValueError(f"a bridge has hosts 1 to {_MOST}, got {number}")
+    return f"{_NET}.{number}"
+
+
 class Host(NamedTuple):
     """A network namespace that is on the bridge: who holds it, its address, and its wire's other end."""
 
@@ -80,7 +94,7 @@ class Network:
     def __init__(self, scene: Scene, name: str) -> None:
         self._scene, self._name = scene, name
         self._hosts: dict[str, Host] = {}
-        self.address = f"{_NET}.254"
+        self.address = f"{_NET}.{_MOST + 1}"
         self._holder = self._hold([], "bridge")
         self._ip(self._holder, "link", "add", _BRIDGE, "type", "bridge")
         self._ip(self._holder, "addr", "add", f"{self.address}/24", "dev", _BRIDGE)
@@ -115,13 +129,13 @@ class Network:
         if done.returncode:
             raise LabError(f"ip {' '.join(words)}: {' '.join(done.stderr.split())}")
 
-    def add_host(self, name: str) -> Host:
-        """Add one, with a wire to the bridge."""
+    def add_host(self, name: str, given: str | None = None) -> Host:
+        """Add one, with a wire to the bridge; with the next address unless one is given."""
         number = len(self._hosts) + 1
         # In the bridge's user namespace, in which we are root.
         prefix = [word for word in self._enter(self._holder) if word != "--net"]
         holder = self._hold(prefix, name)
-        host = self._hosts[name] = Host(holder, f"{_NET}.{number}", f"port{number}")
+        host = self._hosts[name] = Host(holder, given or address(number), f"port{number}")
         pid = str(holder.pid)
         self._ip(self._holder, "link", "add", host.port, "type", "veth", "peer", "name", "eth0", "netns", pid)
         self._ip(self._holder, "link", "set", host.port, "master", _BRIDGE, "up")
@@ -158,8 +172,10 @@ class Network:
 
     def end_host(self, name: str) -> None:
         """End what holds a host; when its other processes have ended as well, its network is gone."""
-        self._hosts[name].holder.kill()
-        self._hosts[name].holder.wait()
+        host = self._hosts.get(name)
+        if host is not None:
+            host.holder.kill()
+            host.holder.wait()
 
 
 class Answers:

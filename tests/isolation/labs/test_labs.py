@@ -231,7 +231,7 @@ def test_levels_that_are_not_here_are_named(place, monkeypatch):
         (["ladder", "--size", "0"], "size must be from 1 to 65,536, got 0"),
         (["limits", "--hogs", "0"], "hogs must be from 1 to 16, got 0"),
         (["limits", "--headroom", "1"], "headroom must be from 8 to 100, got 1"),
-        (["compare", "--levels", "thread,balloon"], "levels must be all or some of thread,process"),
+        (["compare", "--levels", "thread,balloon"], "levels must be all or some of thread,process,container,vm,host"),
     ],
 )
 def test_bad_usage_is_one_line(arguments, says, capsys):
