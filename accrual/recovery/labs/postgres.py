@@ -152,7 +152,7 @@ class Postgres(Server):
         except psycopg.OperationalError as error:
             raise ConnectionError(str(error)) from None
 
-    def received(self) -> int:
+    def offset(self) -> int:
         """How much of the log it got as a standby [bytes]."""
         [(position,)] = self._ask("select coalesce(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0'), 0)")
         return int(position)
@@ -162,6 +162,11 @@ class Postgres(Server):
         [(done,)] = self._ask("select pg_promote(true, 20)")
         if not done:
             raise LabError(f"{self.name} did not become a primary within 20 s: {self.scene.log_of(self.name)}")
+
+    def version(self) -> str:
+        """Its version."""
+        [(version,)] = self._ask("show server_version")
+        return str(version).partition(" ")[0]
 
     def keys(self) -> set[str]:
         """All keys that were written."""
@@ -183,25 +188,23 @@ class PostgresTrio:
     proxy : Proxy
     delay : float
         Of the links, each way [s].
-    prefix : str
-        Before the nodes' names, where there are several trios in a lab.
     """
 
-    def __init__(self, scene: Scene, cluster: Path, proxy: Proxy, delay: float = 0.0, prefix: str = "") -> None:
+    def __init__(self, scene: Scene, cluster: Path, proxy: Proxy, delay: float = 0.0) -> None:
         # Standbys must not wait for standbys of their own once they are promoted: only the primary is told of them.
-        names = {"synchronous_standby_names": f'ANY 1 ("{prefix}b", "{prefix}c")'}
-        self.nodes = {"a": Postgres(scene, f"{prefix}a", cluster, options=names)}
+        names = {"synchronous_standby_names": "ANY 1 (b, c)"}
+        self.nodes = {"a": Postgres(scene, "a", cluster, options=names)}
         for name in ("b", "c"):
-            port = proxy.link(f"{prefix}{name} to {prefix}a", self.nodes["a"].port)
-            self.nodes[name] = Postgres(scene, f"{prefix}{name}", cluster, primary=port)
+            port = proxy.link(f"{name} to a", self.nodes["a"].port)
+            self.nodes[name] = Postgres(scene, f"{name}", cluster, primary=port)
         with self.nodes["a"].connect() as connection:
             count = "select count(*) = 2 from pg_stat_replication where state = 'streaming'"
             scene.wait_until(
                 lambda: connection.execute(count).fetchall() == [(True,)], _PATIENCE, "two standbys streaming"
             )
-        proxy.set(f"{prefix}[bc] to {prefix}a", delay=delay)
+        proxy.set("[bc] to a", delay=delay)
 
-    def session(self, name: str, level: str) -> PostgresSession:
+    def session(self, name: str, level: str = "local") -> PostgresSession:
         """A client's connection to a node that commits at a level of synchronous_commit."""
         return PostgresSession(self.nodes[name].connect(), level)
 

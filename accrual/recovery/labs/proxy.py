@@ -18,6 +18,7 @@ import math
 import os
 import random
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Proxy:
         self._process: subprocess.Popen[str] = scene.spawn(
             command, name, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
+        self._lock = threading.Lock()
         self.ports: dict[str, int] = {}
 
     def link(self, name: str, to: int, listen: int = 0, delay: float = 0.0) -> int:
@@ -122,7 +124,7 @@ class Proxy:
 
     def heal(self, name: str) -> None:
         """Undo `cut` and `drop`; what was dropped is lost."""
-        self._say(set=name, settings={"forward": True, "backward": True, "dropped": False})
+        self._say(heal=name)
 
     def drop(self, name: str) -> None:
         """Break the connections, forget what is under way, refuse new ones: the machine at one end lost its power."""
@@ -133,15 +135,25 @@ class Proxy:
         found = self._say(carried=name)
         return {"forward": found["forward"], "backward": found["backward"]}
 
+    def close(self) -> None:
+        """End it, and all connections with it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(10)
+
     def _say(self, **command: Any) -> dict[str, Any]:
         from accrual.lab.scene import LabError
 
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(command) + "\n")
-            self._process.stdin.flush()
-            answer = json.loads(self._process.stdout.readline())
+            with self._lock:
+                self._process.stdin.write(json.dumps(command) + "\n")
+                self._process.stdin.flush()
+                answer = json.loads(self._process.stdout.readline())
         except (BrokenPipeError, ValueError):
             raise LabError(f"the {self._name} has ended: {self._scene.log_of(self._name)}") from None
         if "error" in answer:
@@ -160,6 +172,8 @@ def _check(what: str, value: float) -> None:
 class _Link:
     """One link; all of its connections have the same settings."""
 
+    server: asyncio.Server  # while it is not dropped
+
     def __init__(self, to: int, draw: random.Random) -> None:
         self.to, self.draw = to, draw
         self.delay = self.jitter = self.loss = 0.0
@@ -176,8 +190,19 @@ class _Link:
         async with self.news:
             self.news.notify_all()
 
+    async def listen(self, port: int) -> int:
+        """Take connections; gives the port."""
+        self.server = await asyncio.start_server(self.carry, "127.0.0.1", port)
+        return int(self.server.sockets[0].getsockname()[1])
+
+    async def heal(self, port: int) -> None:
+        if self.dropped:
+            await self.listen(port)
+        await self.change({"forward": True, "backward": True, "dropped": False})
+
     def drop(self) -> None:
         self.dropped = True
+        self.server.close()
         for writer in self.open:
             writer.transport.abort()
 
@@ -186,7 +211,7 @@ class _Link:
         return max(0.0, late) + (self.stall if self.loss and self.draw.random() < self.loss else 0.0)
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.dropped:
+        if self.dropped:  # accepted just before
             writer.transport.abort()
             return
         self.open.add(writer)
@@ -251,37 +276,41 @@ async def _serve(seed: int) -> None:
     from fnmatch import fnmatchcase
 
     links: dict[str, _Link] = {}
+    ports: dict[str, int] = {}
     draw = random.Random(seed)  # noqa: S311  # a network's whims
-    loop = asyncio.get_running_loop()
     orders = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    servers = []  # to be kept: a server that nobody holds is closed
-    while line := await orders.readline():
-        order = json.loads(line)
-        pattern = order.get("set") or order.get("drop") or order.get("carried") or ""
-        named = [link for name, link in links.items() if fnmatchcase(name, pattern)]
-        answer: dict[str, Any] = {}
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+
+    async def obey(order: dict[str, Any]) -> dict[str, int]:
         if "link" in order:
             link = _Link(order["to"], random.Random(draw.random()))  # noqa: S311
             await link.change(order["settings"])
-            try:
-                server = await asyncio.start_server(link.carry, "127.0.0.1", order["listen"])
-            except OSError as error:
-                answer = {"error": f"port {order['listen']}: {error.strerror}"}
-            else:
-                servers.append(server)
-                links[order["link"]] = link
-                answer = {"port": server.sockets[0].getsockname()[1]}
-        elif not named:
-            answer = {"error": f"no link is named {pattern!r}, there are {', '.join(links) or 'none'}"}
-        elif "set" in order:
-            for link in named:
+            name = order["link"]
+            ports[name] = await link.listen(order["listen"])
+            links[name] = link
+            return {"port": ports[name]}
+        [pattern] = [order[verb] for verb in ("set", "heal", "drop", "carried") if verb in order]
+        named = {name: link for name, link in links.items() if fnmatchcase(name, pattern)}
+        if not named:
+            raise LookupError(f"no link is named {pattern!r}, there are {', '.join(links) or 'none'}")
+        for name, link in named.items():
+            if "set" in order:
                 await link.change(order["settings"])
-        elif "drop" in order:
-            for link in named:
+            elif "heal" in order:
+                await link.heal(ports[name])
+            elif "drop" in order:
                 link.drop()
-        else:
-            answer = {way: sum(link.carried[way] for link in named) for way in ("forward", "backward")}
+        return {way: sum(link.carried[way] for link in named.values()) for way in ("forward", "backward")}
+
+    while line := await orders.readline():
+        order = json.loads(line)
+        answer: dict[str, Any]
+        try:
+            answer = await obey(order)
+        except OSError as error:
+            answer = {"error": f"port {order.get('listen', 'of a link')}: {error.strerror}"}
+        except LookupError as error:
+            answer = {"error": str(error)}
         print(json.dumps(answer), flush=True)
 
 

@@ -155,15 +155,21 @@ class Server:
     def kill(self) -> None:
         """Kill it and its children (SIGKILL), none of which lives on to finish its work."""
         if self.alive():
-            self._signal(signal.SIGSTOP)  # it starts no new ones meanwhile
-            self._signal(signal.SIGKILL)
+            self.stop()  # it starts no new ones meanwhile
+            children = _children(self.process.pid)  # now: they are nobody's when it is gone
+            self.process.kill()
+            _send(children, signal.SIGKILL)
         self.process.wait(10)
 
     def _signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
-        for pid in _children(self.process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        _send(_children(self.process.pid), number)
+
+
+def _send(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _children(pid: int) -> list[int]:

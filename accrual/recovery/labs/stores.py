@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -93,6 +94,16 @@ class Store(Server):
         found = self.replication()
         return int(found["master_repl_offset" if found["role"] == "master" else "slave_repl_offset"])
 
+    def promote(self) -> None:
+        """Make it a primary."""
+        self.ask("REPLICAOF", "NO", "ONE")
+
+    def version(self) -> str:
+        """Its version."""
+        with self.client() as client:
+            found = client.info("server")
+        return found.get("valkey_version", found["redis_version"])
+
     def keys(self) -> set[str]:
         """All of its keys."""
         with self.client(20.0) as client:
@@ -151,8 +162,11 @@ class Trio:
                 raise LabError(f"two replicas with a first write: not within {_PATIENCE:g} s")
 
     def session(self, name: str, *, wait: int = 0, patience: float = 0.25) -> StoreSession:
-        """A client's connection to a node, over its link."""
-        return StoreSession(Client(self.proxy.ports[f"client to {name}"], patience), wait)
+        """A client's connection to a node, over its link; there is none before the node has answered."""
+        client = Client(self.proxy.ports[f"client to {name}"], patience)
+        with contextlib.suppress(ReplyError):
+            client("PING")
+        return StoreSession(client, wait)
 
     def follow(self, name: str, primary: str) -> None:
         """Make a node a replica of another: it drops what the other has not."""
@@ -161,9 +175,10 @@ class Trio:
             self.proxy.link(link, self.nodes[primary].port, delay=self.delay)
         self.nodes[name].ask("REPLICAOF", "127.0.0.1", self.proxy.ports[link])
 
-    def lead(self, name: str) -> None:
-        """Make a node a primary."""
-        self.nodes[name].ask("REPLICAOF", "NO", "ONE")
+    def remove(self) -> None:
+        """Kill all nodes."""
+        for node in self.nodes.values():
+            node.kill()
 
 
 class StoreSession:
@@ -223,13 +238,14 @@ class Sentinel(Server):
         return Client(self.port, patience)
 
     def state(self) -> dict[str, str] | None:
-        """What it knows of the primary."""
+        """What it knows of the primary; ``address`` is the port that it sends clients to."""
         with self.client() as client:
             try:
                 found = client("SENTINEL", "MASTER", "trio")
+                _, port = client("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "trio")
             except ReplyError:
                 return None
-        return dict(zip(found[::2], found[1::2], strict=True))
+        return {**dict(zip(found[::2], found[1::2], strict=True)), "address": port}
 
     def knows_all(self, replicas: int = 2, sentinels: int = 3) -> bool:
         """Whether it found the replicas and the other Sentinels."""

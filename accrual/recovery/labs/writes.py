@@ -130,7 +130,7 @@ class Writer:
                             session.close()
                             session = None
                         session, connected = self._connect(node), node
-                        outcome = "acknowledged"
+                        outcome, began = "acknowledged", time.monotonic()
                     session.write(key)
                 except RefusedError:
                     outcome = "failed"

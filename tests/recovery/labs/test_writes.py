@@ -1,5 +1,6 @@
 """The writing client keeps a true account."""
 
+import itertools
 import threading
 
 import pytest
@@ -53,7 +54,7 @@ def test_every_outcome_is_told():
     assert [write.key for write in writes] == [f"w:{k}" for k in range(7)]
     found = account(writes, book.kept)
     assert (found.acknowledged, found.failed, found.unknown, found.lost, found.appeared) == (3, 3, 1, 1, 1)
-    assert all(earlier.ended <= later.began for earlier, later in zip(writes, writes[1:], strict=False))
+    assert all(earlier.ended <= later.began for earlier, later in itertools.pairwise(writes))
 
 
 def test_it_goes_where_it_is_redirected():
