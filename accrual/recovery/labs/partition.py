@@ -172,6 +172,10 @@ class _Drama:
         self._both_lead = 0.0
         self._looked = time.monotonic()
         self._leaders: list[tuple[float, int]] = []
+        self._gave_up: float | None = None
+        self._writers: dict[str, Writer] = {}
+        self._read_so_far = dict.fromkeys(self._sides, 0)
+        self._taken = dict.fromkeys(self._sides, True)
 
     def _name(self, node: int) -> str:
         return self._network.places[node].name
@@ -186,9 +190,25 @@ class _Drama:
             self._scene.tell(self._name(node), what, self._scene.since_start(now))
             if node in leading:
                 self._leaders.append((now, node))
+            elif node == self._sides["minority"][0]:
+                self._gave_up = now
         if len(self._leading) > 1:
             self._both_lead += now - self._looked
         self._leading, self._looked = leading, now
+        for side, writer in self._writers.items():
+            self._tell_of(side, writer)
+
+    def _tell_of(self, side: str, writer: Writer) -> None:
+        """Tell when a client's writes cease to be acknowledged, and when they are again."""
+        count = len(writer.writes)
+        for write in writer.writes[self._read_so_far[side] : count]:
+            taken = write.outcome == "acknowledged"
+            if taken != self._taken[side]:
+                self._taken[side] = taken
+                what = {"failed": "a write is refused", "unknown": "a write is not answered"}
+                said = "writes are acknowledged again" if taken else what[write.outcome]
+                self._scene.tell(f"client, {side}", said, self._scene.since_start(write.ended))
+        self._read_so_far[side] = count
 
     def _pass(self, until: float) -> None:
         while time.monotonic() < until:
@@ -204,7 +224,7 @@ class _Drama:
 
     def played(self, cut_at: float, heal_at: float) -> dict[str, Any]:
         """All of it; rows and facts."""
-        writers = {}
+        writers = self._writers
         began = time.monotonic()
         self._leading = {self._sides["minority"][0]}
         for side, nodes in self._sides.items():
@@ -240,6 +260,7 @@ class _Drama:
             "recognised_after": self._recognised_after(cut),
             "seen_from_the_majority": from_majority,
             "new_leader": round(new_leaders[0][0] - cut, 3) if new_leaders else None,
+            "old_leader_gave_up": None if self._gave_up is None else round(self._gave_up - cut, 3),
             "two_leaders": round(self._both_lead, 3),
             "lost": sum(row[key] for row in rows for key in ("lost", "lost_after_heal")),
         }
