@@ -22,7 +22,7 @@ __all__ = ["partition"]
 System = Literal["etcd", "redis", "valkey", "zookeeper"]
 
 _RATE: Final = 200.0  # writes per second of each client
-_SETTLED: Final = 20.0  # until writes are taken on both sides again [s]; Sentinel demotes after 10 s
+_SETTLED: Final = 30.0  # until writes are taken on both sides again [s]; Sentinel demotes after 10 s
 _AFTER: Final = 0.5  # of writes after that [s]
 _READ: Final = 1.0  # how long a reader waits for an answer [s]
 _ENSEMBLES: Final[dict[str, type[Ensemble]]] = {"etcd": Etcd, "zookeeper": ZooKeeper}
@@ -99,7 +99,7 @@ def _started(
     return _Available(Sentinels(scene, system, places, down_after, options))
 
 
-@lab("partition", lacking=_lacking, limit=80.0, within=as_root_of_its_own)
+@lab("partition", lacking=_lacking, limit=90.0, within=as_root_of_its_own)
 def partition(
     scene: Scene,
     *,
@@ -124,21 +124,22 @@ def partition(
     heal_at : float
         When it is healed, from then too [s].
     election : float
-        etcd: election timeout [s]; its heartbeats come ten times as often.
+        etcd: election timeout, 0.05 to 5 s; its heartbeats come ten times as often.
     down_after : float
-        Sentinel: how long a primary may be silent [s].
+        Sentinel: how long a primary may be silent, 0.05 to 5 s.
     min_replicas : int
         Redis and Valkey: replicas without which a primary refuses writes after a second; 0: it never does.
     """
     check_size(nodes)
     if system not in (*_ENSEMBLES, *_STORES):
         raise ValueError(f"system must be one of {', '.join((*_ENSEMBLES, *_STORES))}, got {system!r}")
-    if not 0.1 <= cut_at <= 30:
-        raise ValueError(f"cut_at must be from 0.1 to 30 s, got {cut_at!r}")
-    if not cut_at < heal_at <= cut_at + 30:
-        raise ValueError(f"heal_at must be after cut_at, {cut_at:g} s, and at most 30 s after it, got {heal_at!r}")
-    if not down_after >= 0.1:
-        raise ValueError(f"down_after must be at least 0.1 s, got {down_after!r}")
+    if not 0.1 <= cut_at <= 10:
+        raise ValueError(f"cut_at must be from 0.1 to 10 s, got {cut_at!r}")
+    if not cut_at < heal_at <= cut_at + 20:
+        raise ValueError(f"heal_at must be after cut_at, {cut_at:g} s, and at most 20 s after it, got {heal_at!r}")
+    for name, value in (("election", election), ("down_after", down_after)):
+        if not 0.05 <= value <= 5:
+            raise ValueError(f"{name} must be from 0.05 to 5 s, got {value!r}")
     if not 0 <= min_replicas < nodes:
         raise ValueError(f"min_replicas must be from 0 to {nodes - 1}, got {min_replicas!r}")
     with Network(nodes) as network, Suspicions(scene, network.places) as watch:

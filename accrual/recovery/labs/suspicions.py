@@ -98,7 +98,7 @@ class Suspicions:
                 thread = threading.Thread(target=self._receive, args=(place.name, receiver), daemon=True)
                 thread.start()
                 stack.callback(thread.join)
-            stack.callback(self._ended.set)
+                stack.callback(self._ended.set)  # called first
             self._open = stack.pop_all()
         for place in self._places:
             self.revive(place.name)

@@ -23,6 +23,7 @@ __all__ = ["ZooKeeper"]
 
 _JARS: Final = Path("/usr/share/java")
 _JAR: Final = _JARS / "zookeeper.jar"
+_LONGEST: Final = 5.0  # until a silent leader is given up [s]
 _ASK: Final = 0.1  # for a server's own status [s]
 _SESSION: Final = 10_000  # timeout asked for [ms]; a session of a lab lives as long as its connection
 _CREATE, _CHILDREN, _SYNC = 1, 8, 9
@@ -43,7 +44,7 @@ class ZooKeeper(Ensemble):
     Raises
     ------
     ValueError
-        A tick below 1 ms, or a limit below 2.
+        A tick below 1 ms, a limit below 2, or more than 5 s in all, for which no lab waits.
     """
 
     system: ClassVar[str] = "zookeeper"
@@ -54,6 +55,8 @@ class ZooKeeper(Ensemble):
             raise ValueError(f"tick must be at least 0.001 s, got {tick!r}")
         if not sync_limit >= 2:
             raise ValueError(f"sync_limit must be at least 2, got {sync_limit!r}")
+        if not tick * sync_limit <= _LONGEST:
+            raise ValueError(f"tick times sync_limit must be at most 5 s, got {tick!r} times {sync_limit!r}")
         super().__init__(scene, places)
         self._tick, self._sync_limit = tick, sync_limit
 
