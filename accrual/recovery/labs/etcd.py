@@ -147,13 +147,16 @@ class EtcdSession:
         self._connection.sock.settimeout(patience)
         try:
             self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-            response = self._connection.getresponse()
-            text = response.read()
+            with self._connection.getresponse() as response:
+                text = response.read()
         except http.client.HTTPException as error:
             raise ConnectionError(f"no answer: {type(error).__name__}") from None
         if response.status != 200:
             raise ConnectionError(f"{response.status} {_error(text)}")
-        answer: dict[str, Any] = json.loads(text)
+        try:
+            answer: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise ConnectionError(f"an answer that is no JSON: {text[:40]!r}") from None
         return answer
 
     def write(self, key: str) -> None:

@@ -64,6 +64,8 @@ class Suspicions:
         Nodes that do not report, for they are dead: their rows do not count.
     recognised : Recognised or None
         The latest finding.
+    judged : dict of dict of bool
+        The matrix that it was made from.
     history : list of (float, str)
         When the kind of finding changed (seconds of the scene), and to what.
 
@@ -87,6 +89,7 @@ class Suspicions:
         self._seen: tuple[float, dict[str, dict[str, bool]]] = (-1.0, {})
         self.silent: set[str] = set()
         self.recognised: Recognised | None = None
+        self.judged: dict[str, dict[str, bool]] = {}
         self.history: list[tuple[float, str]] = []
 
     def __enter__(self) -> Self:
@@ -170,7 +173,7 @@ class Suspicions:
         if now - self._seen[0] >= self._settle:
             found = recognise(matrix, nodes=list(self._monitors), silent=self.silent)
             if self.recognised is None or found != self.recognised:
-                self.recognised = found
+                self.recognised, self.judged = found, matrix
                 self.history.append((now, found.kind))
                 self._scene.tell("recogniser", f"{found.kind}{_told(found)}")
         return self.recognised

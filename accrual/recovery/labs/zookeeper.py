@@ -196,13 +196,10 @@ class ZooKeeperSession:
         if not stale:
             self._ask(_SYNC, _text("/"), patience)
         data = self._ask(_CHILDREN, _text("/") + b"\0", patience)
-        [count] = struct.unpack_from("!i", data)
-        at, names = 4, set()
-        for _ in range(count):
-            [length] = struct.unpack_from("!i", data, at)
-            names.add(data[at + 4 : at + 4 + length].decode())
-            at += 4 + length
-        return names - {"zookeeper"}
+        try:
+            return _names(data) - {"zookeeper"}
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ConnectionError(f"an answer that is no list of names: {error}") from None
 
     def close(self) -> None:
         """Close the connection; the session ends by itself."""
@@ -212,3 +209,15 @@ class ZooKeeperSession:
 def _text(text: str) -> bytes:
     data = text.encode()
     return struct.pack("!i", len(data)) + data
+
+
+def _names(data: bytes) -> set[str]:
+    """Strings, each with its length before it, and their number before all."""
+    [count] = struct.unpack_from("!i", data)
+    at, names = 4, set()
+    for _ in range(count):
+        [length] = struct.unpack_from("!i", data, at)
+        [name] = struct.unpack_from(f"!{max(0, length)}s", data, at + 4)
+        names.add(name.decode())
+        at += 4 + length
+    return names

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from clusters import namespaces, processes, runnable, tidy  # noqa: F401
+from clusters import namespaces, processes, runnable
 
 from accrual.cli import main
 from accrual.lab import LabError, Scene, UnavailableError, keeper
@@ -55,7 +55,7 @@ def order(events, *wanted):
 
 
 @pytest.mark.parametrize("system", ["etcd", "zookeeper"])
-def test_election(system, tidy):  # noqa: F811
+def test_election(system, tidy):
     runnable(election, system=system)
     found = election(system=system, trials=1)
     assert [row["fault"] for row in found.rows] == ["killed", "stopped"]
@@ -74,7 +74,7 @@ def test_election(system, tidy):  # noqa: F811
 
 
 @pytest.mark.parametrize("system", ["etcd", "zookeeper"])
-def test_the_consistent_refuse_in_the_minority(system, tidy):  # noqa: F811
+def test_the_consistent_refuse_in_the_minority(system, tidy):
     runnable(partition, system=system)
     watching = Watching(tidy)
     found = partition(system=system, on_event=watching)
@@ -95,7 +95,7 @@ def test_the_consistent_refuse_in_the_minority(system, tidy):  # noqa: F811
 
 
 @pytest.mark.parametrize(("system", "min_replicas"), [("redis", 0), ("valkey", 1)])
-def test_the_available_lose_what_the_minority_took(system, min_replicas, tidy):  # noqa: F811
+def test_the_available_lose_what_the_minority_took(system, min_replicas, tidy):
     runnable(partition, system=system)
     watching = Watching(tidy)
     found = partition(system=system, min_replicas=min_replicas, on_event=watching)
@@ -118,7 +118,7 @@ def test_the_available_lose_what_the_minority_took(system, min_replicas, tidy): 
     assert watching.none_left()
 
 
-def test_five_nodes_cut_in_two_and_three(tidy):  # noqa: F811
+def test_five_nodes_cut_in_two_and_three(tidy):
     runnable(partition, system="etcd")
     found = partition(system="etcd", nodes=5, heal_at=4.0)
     assert [len(row["nodes"].split()) for row in found.rows] == [2, 3]
@@ -127,7 +127,7 @@ def test_five_nodes_cut_in_two_and_three(tidy):  # noqa: F811
     assert found.facts["lost"] == 0
 
 
-def test_each_kind_of_fault_is_recognised(tidy):  # noqa: F811
+def test_each_kind_of_fault_is_recognised(tidy):
     runnable(recognition)
     watching = Watching(tidy)
     found = recognition(on_event=watching)
@@ -233,12 +233,12 @@ def test_a_network_has_a_size():
         (recognition, {"settle": -1.0}, "settle must be from 0 to 5 s, got -1.0"),
     ],
 )
-def test_bad_parameters_are_refused_before_anything_starts(lab, parameters, says, tidy):  # noqa: F811
+def test_bad_parameters_are_refused_before_anything_starts(lab, parameters, says, tidy):
     with pytest.raises(ValueError, match=says):
         lab.function(Scene(tidy), **parameters)
 
 
-def test_a_bad_parameter_on_the_command_line(tidy, capsys):  # noqa: F811
+def test_a_bad_parameter_on_the_command_line(tidy, capsys):
     runnable(partition)
     assert main(["lab", "partition", "--cut-at", "2", "--heal-at", "1"]) == 2
     [line] = capsys.readouterr().err.splitlines()
@@ -288,7 +288,7 @@ def test_who_may_not_make_namespaces_is_made_root_of_his_own(monkeypatch):
     assert network_module.as_root_of_its_own() == []
 
 
-def test_without_the_capability_it_runs_in_a_user_namespace(tidy):  # noqa: F811
+def test_without_the_capability_it_runs_in_a_user_namespace(tidy):
     runnable(recognition)
     command = [sys.executable, "-m", "accrual", "lab", "recognition", "--json"]
     done = subprocess.run(
@@ -318,13 +318,13 @@ def path_with(monkeypatch, tmp_path, text):
     monkeypatch.syspath_prepend(str(folder))
 
 
-def test_a_server_that_does_not_start_is_told_with_what_it_said(monkeypatch, tidy):  # noqa: F811
+def test_a_server_that_does_not_start_is_told_with_what_it_said(monkeypatch, tidy):
     path_with(monkeypatch, tidy, "echo listen tcp: bind: address already in use; exit 1")
     with pytest.raises(LabError, match=r"etcd-n\d ended with status 1: listen tcp: bind: address already in use"):
         election()
 
 
-def test_a_server_that_never_gets_ready_is_not_waited_for_without_end(monkeypatch, tidy):  # noqa: F811
+def test_a_server_that_never_gets_ready_is_not_waited_for_without_end(monkeypatch, tidy):
     path_with(monkeypatch, tidy, "exec sleep 1000")
     monkeypatch.setattr(ensemble_module, "_START", 0.5)
     found = etcd_module.Etcd(Scene(tidy), ensemble_module.on_loopback(3))
@@ -352,7 +352,7 @@ from accrual.recovery.labs import {lab}
         (partition, {"system": "valkey"}, "network cut", signal.SIGKILL),
     ],
 )
-def test_nothing_is_left_after_the_caller_is_gone(lab, parameters, until, sign, tidy):  # noqa: F811
+def test_nothing_is_left_after_the_caller_is_gone(lab, parameters, until, sign, tidy):
     runnable(lab, **parameters)
     home = os.readlink("/proc/self/ns/net")
     words = RUNNING.format(lab=lab.name, parameters=", ".join(f"{k}={v!r}" for k, v in parameters.items()))
