@@ -31,10 +31,10 @@ Kind = Literal["valkey", "redis"]
 Fault = Literal["kill", "power", "stop"]
 Fence = Literal["network", "power", "none"]
 
-_WARM: Final = 20  # heartbeats before the fault: windows of the detectors fill
+_WARM: Final = 15  # heartbeats before the fault: windows of the detectors fill
 _PATIENCE: Final = 30.0  # for a failover [s]; Sentinel takes 2.8 s, on a machine with nothing else to do
 _AFTER: Final = 0.5  # of writing when all is well [s]
-_ASLEEP: Final = 1.0  # of the old primary, when the new one writes already [s]
+_ASLEEP: Final = 0.5  # of the old primary, when the new one writes already [s]
 _AWAKE: Final = 1.0  # of the old primary, at the least, for clients to find it [s]
 _LOOK: Final = 0.01  # how often Sentinel is asked [s]
 
@@ -66,7 +66,7 @@ def failover(
     A `FailoverController` hears the answers to a PING each `period` from each node; it fences the old primary,
     promotes the replica that has received most, redirects the client, and takes the old one back as a replica when it
     is heard again. With the fault ``stop``, a second client knows nothing of all that and goes on with the old
-    primary, which wakes up 1 s after writing goes on elsewhere: a zombie.
+    primary, which wakes up half a second after writing goes on elsewhere: a zombie.
 
     Parameters
     ----------
@@ -117,6 +117,8 @@ def failover(
     ):
         if not least <= value <= most:
             raise ValueError(f"{name} must be from {least} to {most}, got {value!r}")
+    if threshold is not None and not 0 <= threshold < math.inf:
+        raise ValueError(f"threshold must be a finite number from 0 on, got {threshold!r}")
     drivers: list[tuple[str, _Make]] = []
     for text in detector.split():
         ours = parse_detector(text, period)
@@ -184,7 +186,7 @@ def _trial(
     driver.start()
     client.start()
     writers = [client]
-    scene.tell("client", f"{name}: writes to a")
+    scene.tell("client", f"{name}: begins to write, to a")
     try:
         _pause(scene, driver.warm)
         victim = driver.primary

@@ -21,9 +21,9 @@ class Client:
     Parameters
     ----------
     port : int
-        Of 127.0.0.1.
     patience : float
         For the connection, and for each answer [s].
+    host : str
 
     Raises
     ------
@@ -38,8 +38,8 @@ class Client:
             client("SET", "k", 1)  # 'OK'
     """
 
-    def __init__(self, port: int, patience: float = 1.0) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=patience)
+    def __init__(self, port: int, patience: float = 1.0, host: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection((host, port), timeout=patience)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rb")
 
