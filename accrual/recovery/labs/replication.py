@@ -34,7 +34,7 @@ def _lacking(system: str = "valkey", **_: Any) -> list[Lack]:
     return lacking_postgres() if system == "postgresql" else lacking(system)
 
 
-@lab("replication", lacking=_lacking, limit=90.0)
+@lab("replication", lacking=_lacking, limit=120.0)
 def replication(
     scene: Scene,
     *,
