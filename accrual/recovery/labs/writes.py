@@ -110,9 +110,10 @@ class Writer:
             raise TimeoutError(f"the writer {self._name} did not end within {patience:g} s")
         return self.writes
 
-    def acknowledged(self, node: str | None = None, since: float = 0.0) -> int:
-        """How many writes were so far: by that node, and answered from `since` on."""
-        return sum(w.outcome == "acknowledged" and node in (None, w.node) and w.ended >= since for w in self.writes)
+    def acknowledged(self, node: str | None = None, since: float = 0.0, until: float = math.inf) -> int:
+        """How many writes were so far: by that node, and answered from `since` until `until`."""
+        found = [write for write in tuple(self.writes) if write.outcome == "acknowledged"]
+        return sum(node in (None, write.node) and since <= write.ended <= until for write in found)
 
     def _run(self) -> None:
         session: Session | None = None

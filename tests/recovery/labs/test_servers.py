@@ -145,3 +145,4 @@ def test_a_full_disk_is_told(tmp_path):
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+    assert living_in(tmp_path) == []
