@@ -4,34 +4,85 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from accrual.recovery.cluster import ClockError, Cluster, Crash, Cut, Fault, Partition, Pause, SlowDisk
     from accrual.recovery.controller import CONTROLLER, Action, Entry, FailoverController
     from accrual.recovery.driver import drive
+    from accrual.recovery.election import MACHINES
+    from accrual.recovery.formulas import Overlap, Waiting, k_of_n, overlap, split_vote, waiting_cost
+    from accrual.recovery.history import Findings, Operation, check, smallest
     from accrual.recovery.machine import Machine, Transition
+    from accrual.recovery.model import Happening, Outcome, Run, simulate
     from accrual.recovery.partition import Recognised, recognise
 
 # On demand, so that a service that runs a controller loads no simulation.
 _LATE = {
-    "CONTROLLER": "controller",
     "Action": "controller",
+    "CONTROLLER": "controller",
+    "ClockError": "cluster",
+    "Cluster": "cluster",
+    "Crash": "cluster",
+    "Cut": "cluster",
     "Entry": "controller",
     "FailoverController": "controller",
+    "Fault": "cluster",
+    "Findings": "history",
+    "Happening": "model",
+    "MACHINES": "election",
     "Machine": "machine",
+    "Operation": "history",
+    "Outcome": "model",
+    "Overlap": "formulas",
+    "Partition": "cluster",
+    "Pause": "cluster",
     "Recognised": "partition",
+    "Run": "model",
+    "SlowDisk": "cluster",
     "Transition": "machine",
+    "Waiting": "formulas",
+    "check": "history",
     "drive": "driver",
+    "k_of_n": "formulas",
+    "overlap": "formulas",
     "recognise": "partition",
+    "simulate": "model",
+    "smallest": "history",
+    "split_vote": "formulas",
+    "waiting_cost": "formulas",
 }
 
 __all__ = [
     "CONTROLLER",
+    "MACHINES",
     "Action",
+    "ClockError",
+    "Cluster",
+    "Crash",
+    "Cut",
     "Entry",
     "FailoverController",
+    "Fault",
+    "Findings",
+    "Happening",
     "Machine",
+    "Operation",
+    "Outcome",
+    "Overlap",
+    "Partition",
+    "Pause",
     "Recognised",
+    "Run",
+    "SlowDisk",
     "Transition",
+    "Waiting",
+    "check",
     "drive",
+    "k_of_n",
+    "overlap",
     "recognise",
+    "simulate",
+    "smallest",
+    "split_vote",
+    "waiting_cost",
 ]
 
 

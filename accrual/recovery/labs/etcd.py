@@ -105,7 +105,7 @@ class Etcd(Ensemble):
         return EtcdSession(member.place.host, member.port)
 
     def _status(self, node: int) -> dict[str, Any]:
-        with self.members[node].place.inside:
+        with self.members[node].place.inside():
             try:
                 session = EtcdSession(self.members[node].place.host, self.members[node].port, _ASK)
                 try:

@@ -65,7 +65,7 @@ class _Consistent:
         return Rotation(self._ensemble, nodes)
 
     def read(self, node: int, stale: bool) -> set[str]:
-        with self._ensemble.members[node].place.inside:
+        with self._ensemble.members[node].place.inside():
             session = self._ensemble.session(node)
             try:
                 return session.read(_READ, stale)
@@ -79,13 +79,16 @@ class _Available:
     def __init__(self, servers: Sentinels) -> None:
         self._servers = servers
         self.first = 0
-        self.leads, self.keys, self.version = servers.is_primary, servers.keys, servers.version
+        self.leads, self.keys, self.version = servers.is_primary, self._keys, servers.stores[0].version
 
     def connect(self, nodes: list[int]) -> Callable[[str], Session]:
         return lambda _node: self._servers.session(nodes[0])
 
     def read(self, node: int, stale: bool) -> set[str]:
-        return self._servers.keys(node)
+        return self._keys(node)
+
+    def _keys(self, node: int) -> set[str]:
+        return self._servers.stores[node].keys()
 
 
 def _started(
@@ -147,9 +150,20 @@ def partition(
         scene.wait_until(watch.ready, 10.0, "heartbeats between all nodes")
         old = servers.first
         scene.tell(network.places[old].name, "leads")
-        others = [node for node in range(nodes) if node != old]
-        minority, majority = [old, *others[: (nodes - 1) // 2 - 1]], others[(nodes - 1) // 2 - 1 :]
-        return _Drama(scene, network, watch, servers, minority, majority).played(cut_at, heal_at)
+        return _Drama(scene, network, watch, servers, *sides(nodes, old)).played(cut_at, heal_at)
+
+
+def sides(nodes: int, leader: int) -> tuple[list[int], list[int]]:
+    """Split nodes into the largest minority that has the leader, which comes first, and the others.
+
+    Examples
+    --------
+    >>> sides(5, leader=2)
+    ([2, 0], [1, 3, 4])
+    """
+    others = [node for node in range(nodes) if node != leader]
+    company = (nodes - 1) // 2 - 1
+    return [leader, *others[:company]], others[company:]
 
 
 class _Drama:
@@ -229,7 +243,7 @@ class _Drama:
         began = time.monotonic()
         self._leading = {self._sides["minority"][0]}
         for side, nodes in self._sides.items():
-            with self._network.places[nodes[0]].inside:  # a thread begins where it was started
+            with self._network.places[nodes[0]].inside():  # a thread begins where it was started
                 writers[side] = Writer(self._servers.connect(nodes), side, side, _RATE).start()
         self._wait(lambda: all(w.acknowledged() for w in writers.values()), 10.0, "acknowledged writes on both sides")
         self._pass(began + cut_at)

@@ -96,7 +96,7 @@ class Suspicions:
         """Start receivers and senders."""
         with ExitStack() as stack:
             for place in self._places:
-                with place.inside:
+                with place.inside():
                     receiver = stack.enter_context(wire.Receiver(place.host, _PORT))
                 thread = threading.Thread(target=self._receive, args=(place.name, receiver), daemon=True)
                 thread.start()
@@ -122,7 +122,7 @@ class Suspicions:
                 continue
             words = [str(os.getpid()), peer.host, str(_PORT), repr(self._period), str(time.monotonic_ns())]
             command = [sys.executable, "-IS", wire.__file__, *words]
-            with place.inside:
+            with place.inside():
                 process = self._scene.spawn(command, f"heartbeats-{name}", stdin=subprocess.PIPE)
             self._senders[name].append(process)
 

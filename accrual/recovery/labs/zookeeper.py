@@ -116,7 +116,7 @@ class ZooKeeper(Ensemble):
         """What it says to ``srvr``, in lines of "name: value"; empty while it is not in service."""
         said = b""
         member = self.members[node]
-        with member.place.inside:
+        with member.place.inside():
             try:
                 with socket.create_connection((member.place.host, member.port), _ASK) as connection:
                     connection.sendall(b"srvr")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ import pytest
 from accrual.cli import main
 from accrual.isolation import FAULTS
 from accrual.isolation.labs import compare, ladder, limits, processes, threads
-from accrual.isolation.labs import compare as compare_lab
 from accrual.isolation.labs.levels import ProcessLevel
 from accrual.isolation.shop import SHOP
 from accrual.lab import LabError, Lack, Scene, UnavailableError, keeper
@@ -174,10 +174,8 @@ def test_limits():
     assert free["hog_got"] == 128
     assert 0 < capped["hog_got"] <= 32
     assert capped["ended"] == "MemoryError"
-    assert (rows["files", "RLIMIT_NOFILE 32 more"]["hog_got"], rows["files", "RLIMIT_NOFILE 32 more"]["ended"]) == (
-        32,
-        "EMFILE",
-    )
+    files = rows["files", "RLIMIT_NOFILE 32 more"]
+    assert (files["hog_got"], files["ended"]) == (32, "EMFILE")
     assert rows["processor", "RLIMIT_CPU 1 s"]["ended"] == "SIGXCPU"
     assert 0.5 < rows["processor", "RLIMIT_CPU 1 s"]["hog_got"] < 1.5
     others = ["affinity to other cores"] if len(os.sched_getaffinity(0)) > 1 else []
@@ -210,9 +208,9 @@ class Wanting(ProcessLevel):
         return [Lack("a unicorn", "look in the woods")]
 
 
-def test_levels_that_are_not_here_are_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(compare_lab.function.__globals__, "REAL", (Wanting(),))
-    found = compare_lab.function(Scene(tmp_path))
+def test_levels_that_are_not_here_are_named(place, monkeypatch):
+    monkeypatch.setitem(compare.function.__globals__, "REAL", (Wanting(),))
+    found = compare.function(Scene(place))
     assert found["rows"] == []
     assert found["facts"]["not_on_this_machine"] == ["process: a unicorn (look in the woods)"]
     with pytest.raises(UnavailableError, match="a unicorn"):
@@ -246,7 +244,7 @@ def test_bad_usage_is_one_line(arguments, says, capsys):
 
 
 def test_an_unknown_fault_is_refused():
-    with pytest.raises(ValueError, match="fault must be all or one of exception, .*, got 'meteor'"):
+    with pytest.raises(ValueError, match=r"fault must be all or one of exception, .*, got 'meteor'"):
         threads(fault="meteor")
 
 
@@ -272,12 +270,10 @@ SCRIPT = "from accrual.isolation.labs import {0}; {0}({1})"
 
 
 def wait_for(condition, patience=30):
-    pause = threading.Event()
-    for _ in range(patience * 100):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it did not come about")
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.01)
 
 
 @linux

@@ -24,6 +24,7 @@ from accrual.recovery.labs import network as network_module
 from accrual.recovery.labs import servers as servers_module
 from accrual.recovery.labs import zookeeper as zookeeper_module
 from accrual.recovery.labs.network import Network, between
+from accrual.recovery.labs.partition import sides
 
 PATIENCE = 60
 
@@ -118,13 +119,13 @@ def test_the_available_lose_what_the_minority_took(system, min_replicas, tidy):
     assert watching.none_left()
 
 
-def test_five_nodes_cut_in_two_and_three(tidy):
-    runnable(partition, system="etcd")
-    found = partition(system="etcd", nodes=5, heal_at=4.0)
-    assert [len(row["nodes"].split()) for row in found.rows] == [2, 3]
-    assert found.rows[0]["acknowledged"] == 0
-    assert found.rows[1]["acknowledged"] > 0
-    assert found.facts["lost"] == 0
+@pytest.mark.parametrize("nodes", [3, 5, 7])
+def test_the_leader_is_in_the_minority(nodes):
+    for leader in range(nodes):
+        minority, majority = sides(nodes, leader)
+        assert minority[0] == leader
+        assert sorted(minority + majority) == list(range(nodes))
+        assert len(majority) == len(minority) + 1
 
 
 def test_each_kind_of_fault_is_recognised(tidy):
@@ -158,10 +159,10 @@ def net():
 
 def reaches(net, one, other):
     """Whether a datagram gets from one node to another."""
-    with net.places[other].inside:
+    with net.places[other].inside():
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         receiver.bind((net.places[other].host, 0))
-    with net.places[one].inside:
+    with net.places[one].inside():
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with receiver, sender:
         receiver.settimeout(0.3)
@@ -184,6 +185,19 @@ def test_links_are_cut_one_by_one_and_in_one_direction(net):
     assert [pair for pair in everyone if reaches(net, *pair)] == [(1, 2), (2, 1)]
     net.heal()
     assert all(reaches(net, *pair) for pair in everyone)
+
+
+def test_who_goes_inside_from_inside_comes_back_there(net):
+    def here():
+        return os.readlink("/proc/thread-self/ns/net")
+
+    home = here()
+    with net.places[0].inside():
+        first = here()
+        with net.places[1].inside():
+            assert here() not in (home, first)
+        assert here() == first != home
+    assert here() == home
 
 
 def test_a_network_is_nobody_elses(net):
