@@ -183,8 +183,6 @@ def test_limits():
         one = rows["processor", limit]
         assert 0 < one["victim_p50"] <= one["victim_p99"]
         assert one["hog_got"] >= 0
-    # Hogs of equal rank on the victim's core slow it down more than none; so much depends on no machine.
-    assert rows["processor", "none"]["victim_p99"] > rows["processor", "no hog"]["victim_p50"]
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
