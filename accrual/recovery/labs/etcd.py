@@ -21,7 +21,7 @@ __all__ = ["Etcd"]
 
 _LEAST: Final = (3, 4)  # the first whose gateway is at /v3
 _LONGEST: Final = 5.0  # election timeout [s]
-_ASK: Final = 0.1  # for a server's own status, which takes a millisecond unless it is stopped [s]
+_ASK: Final = 0.5  # for a server's own status, which takes a millisecond unless the machine is busy [s]
 
 
 def version_of(program: Path) -> str:

@@ -264,9 +264,9 @@ class _Drama:
         self._wait(
             lambda: self._settled(writers, heal), _SETTLED, "one leader, and writes on both sides after the heal"
         )
+        [final] = self._leading
         self._pass(time.monotonic() + _AFTER)
         writes = {side: writer.stop() for side, writer in writers.items()}
-        [final] = self._leading
         kept = self._servers.keys(final)
         rows = [self._row(side, writes[side], cut, heal, kept) | reads[side] for side in self._sides]
         facts: dict[str, Any] = {
