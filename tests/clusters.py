@@ -1,8 +1,6 @@
 """What the tests of labs with servers share: to run one where its programs are, and to see what it left."""
 
 import os
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -42,15 +40,3 @@ def namespaces():
             except OSError:
                 continue
     return found
-
-
-@pytest.fixture
-def tidy(tmp_path, monkeypatch):
-    """A folder for labs; nothing is in it afterwards, and nothing that was started in it runs."""
-    if sys.platform != "linux":
-        pytest.skip("looks at /proc")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    yield tmp_path
-    assert processes(tmp_path) == {}
-    assert list(tmp_path.iterdir()) == []

@@ -69,14 +69,13 @@ class Namespace:
     def __init__(self) -> None:
         """Create it; the calling thread is back where it was afterwards."""
         with ExitStack() as stack:
-            self._home = _opened(stack, _OURS, os.O_RDONLY)
-            _enter(self._home)  # where we are: who may not do that could not come back either
+            home = _opened(stack, _OURS, os.O_RDONLY)
+            _enter(home)  # where we are: who may not do that could not come back either
             try:
                 _change("unshare", _CLONE_NEWNET)
-                self.file = _opened(stack, _OURS, os.O_RDONLY)
+                self.file = os.open(_OURS, os.O_RDONLY)
             finally:
-                _enter(self._home)
-            self._files = stack.pop_all()
+                _enter(home)
 
     def __enter__(self) -> Self:
         """Enter a with statement that lets go of it."""
@@ -84,24 +83,18 @@ class Namespace:
 
     def __exit__(self, *exception: object) -> None:
         """Let go of it; it ends with the last socket and process in it."""
-        self._files.close()
+        os.close(self.file)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Move this thread, and the processes and threads that it starts, there for as long as the context lasts."""
-        self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
-
-    def enter(self) -> None:
-        """Move this thread there."""
-        _enter(self.file)
-
-    def leave(self) -> None:
-        """Move this thread to where the namespace was created from."""
-        _enter(self._home)
+        with ExitStack() as stack:
+            before = _opened(stack, _OURS, os.O_RDONLY)
+            _enter(self.file)
+            try:
+                yield
+            finally:
+                _enter(before)
 
 
 class Link(Loopback):

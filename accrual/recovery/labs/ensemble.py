@@ -7,10 +7,9 @@ neither as acknowledged nor as failed, and a lab that called it failed would fin
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import ClassVar, Final, Protocol
 
@@ -55,7 +54,7 @@ def check_size(nodes: int) -> None:
 
 def on_loopback(nodes: int) -> list[Place]:
     """Places n1, n2, ... for servers on 127.0.0.1."""
-    return [Place(f"n{i}", "127.0.0.1", nullcontext()) for i in range(1, nodes + 1)]
+    return [Place(f"n{i}", "127.0.0.1", nullcontext) for i in range(1, nodes + 1)]
 
 
 class Member(Server):
@@ -70,12 +69,7 @@ class Member(Server):
 
     def __init__(self, scene: Scene, system: str, place: Place, ports: int) -> None:
         self.place, self.ports = place, [free_port() for _ in range(ports)]
-        super().__init__(scene, f"{system}-{place.name}", self.ports[0])
-
-    def spawn(self, command: Sequence[str | os.PathLike[str]], environment: Mapping[str, str] | None = None) -> None:
-        """Start the program in its place."""
-        with self.place.inside:
-            super().spawn(command, environment)
+        super().__init__(scene, f"{system}-{place.name}", self.ports[0], place.host, place.inside)
 
 
 class Ensemble(ABC):
@@ -172,7 +166,7 @@ class Ensemble(ABC):
                 said = error
                 return []
 
-        with self.members[node].place.inside:
+        with self.members[node].place.inside():
             try:
                 return self.scene.wait_until(read, _READ, f"{self.system}: a read of all keys")[0]
             except LabError as error:

@@ -10,10 +10,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from typing import Final, NamedTuple, Self
 
 from accrual.lab import LabError, Lack
+from accrual.recovery.labs.servers import Inside
 from accrual.traces.namespaces import Namespace
 
 __all__ = ["Network", "Place", "as_root_of_its_own", "between", "lacking_network", "program"]
@@ -27,11 +28,11 @@ _UNPRIVILEGED: Final = ["unshare", "--user", "--map-root-user", "--net"]
 
 
 class Place(NamedTuple):
-    """Where a node runs: its name, its address, and the context in which its processes and sockets are created."""
+    """Where a node runs: its name, its address, and what gives a context in which to create processes and sockets."""
 
     name: str
     host: str
-    inside: AbstractContextManager[None]
+    inside: Inside
 
 
 def program(name: str) -> str | None:
@@ -102,7 +103,7 @@ class Network:
         with ExitStack() as stack:
             self._switch = stack.enter_context(Namespace())
             spaces = [stack.enter_context(Namespace()) for _ in range(nodes)]
-            self.places = [Place(f"n{i}", f"{_SUBNET}.{i}", _Inside(space)) for i, space in enumerate(spaces, 1)]
+            self.places = [Place(f"n{i}", f"{_SUBNET}.{i}", space.inside) for i, space in enumerate(spaces, 1)]
             cables = ["link add name bridge type bridge", "link set bridge up"]
             for i, space in enumerate(spaces, 1):
                 cables += [
@@ -150,19 +151,6 @@ class Network:
 
 
 _HOOK: Final = "type filter hook forward priority 0;\n"
-
-
-class _Inside(AbstractContextManager[None]):
-    """A namespace's context that can be entered again and again, by several threads at once."""
-
-    def __init__(self, namespace: Namespace) -> None:
-        self._namespace = namespace
-
-    def __enter__(self) -> None:
-        self._namespace.enter()
-
-    def __exit__(self, *exception: object) -> None:
-        self._namespace.leave()
 
 
 def between(one: Iterable[int], other: Iterable[int]) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ __all__ = ["partition"]
 System = Literal["etcd", "redis", "valkey", "zookeeper"]
 
 _RATE: Final = 200.0  # writes per second of each client
-_SETTLED: Final = 20.0  # until writes are taken on both sides again [s]; Sentinel demotes after 10 s
+_SETTLED: Final = 30.0  # until writes are taken on both sides again [s]; Sentinel demotes after 10 s
 _AFTER: Final = 0.5  # of writes after that [s]
 _READ: Final = 1.0  # how long a reader waits for an answer [s]
 _ENSEMBLES: Final[dict[str, type[Ensemble]]] = {"etcd": Etcd, "zookeeper": ZooKeeper}
@@ -65,7 +65,7 @@ class _Consistent:
         return Rotation(self._ensemble, nodes)
 
     def read(self, node: int, stale: bool) -> set[str]:
-        with self._ensemble.members[node].place.inside:
+        with self._ensemble.members[node].place.inside():
             session = self._ensemble.session(node)
             try:
                 return session.read(_READ, stale)
@@ -79,13 +79,16 @@ class _Available:
     def __init__(self, servers: Sentinels) -> None:
         self._servers = servers
         self.first = 0
-        self.leads, self.keys, self.version = servers.is_primary, servers.keys, servers.version
+        self.leads, self.keys, self.version = servers.is_primary, self._keys, servers.stores[0].version
 
     def connect(self, nodes: list[int]) -> Callable[[str], Session]:
         return lambda _node: self._servers.session(nodes[0])
 
     def read(self, node: int, stale: bool) -> set[str]:
-        return self._servers.keys(node)
+        return self._keys(node)
+
+    def _keys(self, node: int) -> set[str]:
+        return self._servers.stores[node].keys()
 
 
 def _started(
@@ -99,7 +102,7 @@ def _started(
     return _Available(Sentinels(scene, system, places, down_after, options))
 
 
-@lab("partition", lacking=_lacking, limit=80.0, within=as_root_of_its_own)
+@lab("partition", lacking=_lacking, limit=90.0, within=as_root_of_its_own)
 def partition(
     scene: Scene,
     *,
@@ -124,21 +127,22 @@ def partition(
     heal_at : float
         When it is healed, from then too [s].
     election : float
-        etcd: election timeout [s]; its heartbeats come ten times as often.
+        etcd: election timeout, 0.05 to 5 s; its heartbeats come ten times as often.
     down_after : float
-        Sentinel: how long a primary may be silent [s].
+        Sentinel: how long a primary may be silent, 0.05 to 5 s.
     min_replicas : int
         Redis and Valkey: replicas without which a primary refuses writes after a second; 0: it never does.
     """
     check_size(nodes)
     if system not in (*_ENSEMBLES, *_STORES):
         raise ValueError(f"system must be one of {', '.join((*_ENSEMBLES, *_STORES))}, got {system!r}")
-    if not 0.1 <= cut_at <= 30:
-        raise ValueError(f"cut_at must be from 0.1 to 30 s, got {cut_at!r}")
-    if not cut_at < heal_at <= cut_at + 30:
-        raise ValueError(f"heal_at must be after cut_at, {cut_at:g} s, and at most 30 s after it, got {heal_at!r}")
-    if not down_after >= 0.1:
-        raise ValueError(f"down_after must be at least 0.1 s, got {down_after!r}")
+    if not 0.1 <= cut_at <= 10:
+        raise ValueError(f"cut_at must be from 0.1 to 10 s, got {cut_at!r}")
+    if not cut_at < heal_at <= cut_at + 20:
+        raise ValueError(f"heal_at must be after cut_at, {cut_at:g} s, and at most 20 s after it, got {heal_at!r}")
+    for name, value in (("election", election), ("down_after", down_after)):
+        if not 0.05 <= value <= 5:
+            raise ValueError(f"{name} must be from 0.05 to 5 s, got {value!r}")
     if not 0 <= min_replicas < nodes:
         raise ValueError(f"min_replicas must be from 0 to {nodes - 1}, got {min_replicas!r}")
     with Network(nodes) as network, Suspicions(scene, network.places) as watch:
@@ -146,9 +150,20 @@ def partition(
         scene.wait_until(watch.ready, 10.0, "heartbeats between all nodes")
         old = servers.first
         scene.tell(network.places[old].name, "leads")
-        others = [node for node in range(nodes) if node != old]
-        minority, majority = [old, *others[: (nodes - 1) // 2 - 1]], others[(nodes - 1) // 2 - 1 :]
-        return _Drama(scene, network, watch, servers, minority, majority).played(cut_at, heal_at)
+        return _Drama(scene, network, watch, servers, *sides(nodes, old)).played(cut_at, heal_at)
+
+
+def sides(nodes: int, leader: int) -> tuple[list[int], list[int]]:
+    """Split nodes into the largest minority that has the leader, which comes first, and the others.
+
+    Examples
+    --------
+    >>> sides(5, leader=2)
+    ([2, 0], [1, 3, 4])
+    """
+    others = [node for node in range(nodes) if node != leader]
+    company = (nodes - 1) // 2 - 1
+    return [leader, *others[:company]], others[company:]
 
 
 class _Drama:
@@ -172,6 +187,10 @@ class _Drama:
         self._both_lead = 0.0
         self._looked = time.monotonic()
         self._leaders: list[tuple[float, int]] = []
+        self._gave_up: float | None = None
+        self._writers: dict[str, Writer] = {}
+        self._read_so_far = dict.fromkeys(self._sides, 0)
+        self._taken = dict.fromkeys(self._sides, True)
 
     def _name(self, node: int) -> str:
         return self._network.places[node].name
@@ -186,9 +205,25 @@ class _Drama:
             self._scene.tell(self._name(node), what, self._scene.since_start(now))
             if node in leading:
                 self._leaders.append((now, node))
+            elif node == self._sides["minority"][0]:
+                self._gave_up = now
         if len(self._leading) > 1:
             self._both_lead += now - self._looked
         self._leading, self._looked = leading, now
+        for side, writer in self._writers.items():
+            self._tell_of(side, writer)
+
+    def _tell_of(self, side: str, writer: Writer) -> None:
+        """Tell when a client's writes cease to be acknowledged, and when they are again."""
+        count = len(writer.writes)
+        for write in writer.writes[self._read_so_far[side] : count]:
+            taken = write.outcome == "acknowledged"
+            if taken != self._taken[side]:
+                self._taken[side] = taken
+                what = {"failed": "a write is refused", "unknown": "a write is not answered"}
+                said = "writes are acknowledged again" if taken else what[write.outcome]
+                self._scene.tell(f"client, {side}", said, self._scene.since_start(write.ended))
+        self._read_so_far[side] = count
 
     def _pass(self, until: float) -> None:
         while time.monotonic() < until:
@@ -204,11 +239,11 @@ class _Drama:
 
     def played(self, cut_at: float, heal_at: float) -> dict[str, Any]:
         """All of it; rows and facts."""
-        writers = {}
+        writers = self._writers
         began = time.monotonic()
         self._leading = {self._sides["minority"][0]}
         for side, nodes in self._sides.items():
-            with self._network.places[nodes[0]].inside:  # a thread begins where it was started
+            with self._network.places[nodes[0]].inside():  # a thread begins where it was started
                 writers[side] = Writer(self._servers.connect(nodes), side, side, _RATE).start()
         self._wait(lambda: all(w.acknowledged() for w in writers.values()), 10.0, "acknowledged writes on both sides")
         self._pass(began + cut_at)
@@ -229,9 +264,9 @@ class _Drama:
         self._wait(
             lambda: self._settled(writers, heal), _SETTLED, "one leader, and writes on both sides after the heal"
         )
+        [final] = self._leading
         self._pass(time.monotonic() + _AFTER)
         writes = {side: writer.stop() for side, writer in writers.items()}
-        [final] = self._leading
         kept = self._servers.keys(final)
         rows = [self._row(side, writes[side], cut, heal, kept) | reads[side] for side in self._sides]
         facts: dict[str, Any] = {
@@ -240,8 +275,9 @@ class _Drama:
             "recognised_after": self._recognised_after(cut),
             "seen_from_the_majority": from_majority,
             "new_leader": round(new_leaders[0][0] - cut, 3) if new_leaders else None,
+            "old_leader_gave_up": None if self._gave_up is None else round(self._gave_up - cut, 3),
             "two_leaders": round(self._both_lead, 3),
-            "lost": sum(row[key] for row in rows for key in ("lost", "lost_after_heal")),
+            "lost": sum(row[key] for row in rows for key in ("lost_before", "lost", "lost_after_heal")),
         }
         return {"rows": rows, "facts": facts}
 
@@ -256,7 +292,7 @@ class _Drama:
 
     def _from_majority(self) -> str:
         """What the majority can know, which has no reports from the other side."""
-        matrix = self._watch.matrix()
+        matrix = self._watch.judged
         found = recognise(matrix, nodes=list(matrix), silent=[self._name(node) for node in self._sides["minority"]])
         return " or ".join([found.kind, *found.could_be])
 
@@ -291,7 +327,8 @@ class _Drama:
             "failed": told.failed,
             "unknown": told.unknown,
             "appeared": told.appeared,
-            "lost": before.lost + told.lost,
+            "lost_before": before.lost,
+            "lost": told.lost,
             "lost_after_heal": after.lost,
             "acknowledged_until": None if last is None else round(last - cut, 3),
             "writes_after_heal": None if first is None else round(first - heal, 3),

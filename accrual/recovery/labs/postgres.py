@@ -38,6 +38,13 @@ _SETTINGS: Final[Mapping[str, object]] = {
     "wal_retrieve_retry_interval": "200ms",
 }
 
+# The databases that nobody connects to go: two thirds of the files that are copied for each server.
+_COMMANDS: Final = b"""update pg_database set datistemplate = false
+drop database template0
+drop database template1
+create table writes (key text primary key)
+"""
+
 # PostgreSQL refuses to run as root. In a user namespace of its own, in which root is mapped to an ordinary user, it is
 # none, and yet reads its programs and writes its files where only root may.
 _AS_NOBODY: Final = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
@@ -73,7 +80,7 @@ def lacking_postgres() -> list[Lack]:
 def _run(scene: Scene, name: str, command: list[str | Path], **options: Any) -> None:
     process = scene.spawn([*_as_user(), *command], name, **options)
     if process.stdin:
-        process.communicate(b"create table writes (key text primary key)\n", timeout=60)
+        process.communicate(_COMMANDS, timeout=60)
     if process.wait(60) != 0:
         raise LabError(f"{name}: {scene.log_of(name)}")
 
@@ -112,7 +119,7 @@ class Postgres(Server):
     cluster : path
         What `make_cluster` gave.
     primary : int, optional
-        Port of whom it replicates.
+        Port of whom it replicates. It is not waited for then: several can start at once.
     options : mapping, optional
         Of its configuration.
     """
@@ -135,9 +142,11 @@ class Postgres(Server):
             settings["primary_conninfo"] = f"host=127.0.0.1 port={primary} user={_USER} application_name={name}"
         words = [word for option, value in settings.items() for word in ("-c", f"{option}={value}")]
         self.spawn([*_as_user(), find("postgresql"), "-D", self.folder, *words])
-        self.wait_ready(self._is_ours)
+        if primary is None:
+            self.wait_ready(self.is_ours)
 
-    def _is_ours(self) -> bool:
+    def is_ours(self) -> bool:
+        """Whether it answers, and not another one at its port."""
         with self.connect() as connection:
             [(name,)] = connection.execute("show data_directory").fetchall()
         return Path(name) == self.folder
@@ -197,6 +206,8 @@ class PostgresTrio:
         for name in ("b", "c"):
             port = proxy.link(f"{name} to a", self.nodes["a"].port)
             self.nodes[name] = Postgres(scene, f"{name}", cluster, primary=port)
+        for name in ("b", "c"):
+            self.nodes[name].wait_ready(self.nodes[name].is_ours)
         with self.nodes["a"].connect() as connection:
             count = "select count(*) = 2 from pg_stat_replication where state = 'streaming'"
             scene.wait_until(

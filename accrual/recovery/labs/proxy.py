@@ -222,6 +222,8 @@ class _Link:
                 return
             self.open.add(far_writer)
             try:
+                if self.dropped:  # meanwhile
+                    return
                 await asyncio.gather(
                     self.pump(reader, far_writer, "forward"), self.pump(far_reader, writer, "backward")
                 )
@@ -258,6 +260,7 @@ class _Link:
                     async with self.news:
                         await self.news.wait_for(lambda: getattr(self, way))
                 if self.dropped:
+                    writer.transport.abort()
                     return
                 if not piece:
                     with contextlib.suppress(OSError, RuntimeError):

@@ -60,7 +60,6 @@ def recognition(
             took = _until(scene, watch, fault) - at
             found = watch.recognised
             assert found is not None
-            matrix = watch.matrix()
             rows.append(
                 {
                     "fault": fault,
@@ -70,7 +69,7 @@ def recognition(
                     "could_be": ", ".join(found.could_be) or None,
                     "suspects": "; ".join(
                         f"{name}: {' '.join(peer for peer, suspected in row.items() if suspected)}"
-                        for name, row in matrix.items()
+                        for name, row in watch.judged.items()
                         if any(row.values())
                     ),
                 }

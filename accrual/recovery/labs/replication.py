@@ -34,7 +34,7 @@ def _lacking(system: str = "valkey", **_: Any) -> list[Lack]:
     return lacking_postgres() if system == "postgresql" else lacking(system)
 
 
-@lab("replication", lacking=_lacking, limit=90.0)
+@lab("replication", lacking=_lacking, limit=120.0)
 def replication(
     scene: Scene,
     *,
@@ -46,7 +46,7 @@ def replication(
     clients: int = 4,
     seconds: float = 1.0,
 ) -> dict[str, Any]:
-    """Measure what each mode of replication costs a commit, and what it loses when the primary's machine dies.
+    """What a commit costs in each mode of replication, and what is lost when the primary's machine dies.
 
     For each mode anew: a primary ``a``, a near replica ``b`` and a far one ``c``; clients beside the primary write for
     a while; then its machine dies, and what is under way on its links with it. The replica that has received most is

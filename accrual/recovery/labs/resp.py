@@ -21,11 +21,9 @@ class Client:
     Parameters
     ----------
     port : int
-        Its.
     patience : float
         For the connection, and for each answer [s].
     host : str
-        Where it is.
 
     Raises
     ------

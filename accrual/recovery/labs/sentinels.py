@@ -15,8 +15,6 @@ from accrual.recovery.labs.writes import RefusedError
 __all__ = ["SentinelSession", "Sentinels"]
 
 _PATIENCE: Final = 25.0  # for replication, and for the Sentinels to have met [s]; three seconds are the rule
-# Nobody but the lab's own nodes is on that network.
-_OPEN: Final = {"bind": "0.0.0.0", "protected-mode": "no"}  # noqa: S104
 
 
 class Sentinels:
@@ -45,24 +43,34 @@ class Sentinels:
         self.places = list(places)
         self.stores: list[Store] = []
         for place in places:
-            with place.inside:
-                self.stores.append(Store(scene, system, f"{system}-{place.name}", options=_OPEN))
-        first = self.stores[0]
-        for place, store in zip(places[1:], self.stores[1:], strict=True):
-            with place.inside:
-                store.ask("REPLICAOF", places[0].host, first.port)
+            # Nobody but the lab's own nodes is on that network; protected, they would talk to themselves only.
+            open_to_it = {"bind": place.host, "protected-mode": "no"}
+            primary = (places[0].host, self.stores[0].port) if self.stores else None
+            name = f"{system}-{place.name}"
+            store = Store(
+                scene, system, name, primary=primary, options=open_to_it, host=place.host, inside=place.inside
+            )
+            self.stores.append(store)
         scene.wait_until(self._streaming, _PATIENCE, f"{system}: replicas that stream")
-        for place, store in zip(places, self.stores, strict=True):
-            with place.inside:
-                for option, value in (options or {}).items():
-                    store.ask("CONFIG", "SET", option, value)
+        for store in self.stores:
+            for option, value in (options or {}).items():
+                store.ask("CONFIG", "SET", option, value)
         # Started earlier they would find no replicas, and look again only 10 s later.
-        self.sentinels: list[Sentinel] = []
+        first = (places[0].host, self.stores[0].port)
         quorum = len(places) // 2 + 1
-        for place in places:
-            with place.inside:
-                name = f"sentinel-{place.name}"
-                self.sentinels.append(Sentinel(scene, system, name, first.port, down_after, quorum, places[0].host))
+        self.sentinels = [
+            Sentinel(
+                scene,
+                system,
+                f"sentinel-{place.name}",
+                first,
+                down_after,
+                quorum,
+                host=place.host,
+                inside=place.inside,
+            )
+            for place in places
+        ]
         scene.wait_until(self._met, _PATIENCE, "Sentinels that know each other and the replicas")
 
     def _streaming(self) -> bool:
@@ -70,7 +78,7 @@ class Sentinels:
 
         A link that is up does not mean that yet: a primary streams after the replica's first acknowledgement only.
         """
-        with self.places[0].inside, self.stores[0].client() as client:
+        with self.stores[0].client() as client:
             found = client.info("replication")
             replicas = len(self.stores) - 1
             return all("state=online" in found.get(f"slave{k}", "") for k in range(replicas)) and (
@@ -79,30 +87,14 @@ class Sentinels:
 
     def _met(self) -> bool:
         others = len(self.places)
-        found = []
-        for place, sentinel in zip(self.places, self.sentinels, strict=True):
-            with place.inside:
-                found.append(sentinel.knows_all(others - 1, others))
-        return all(found)
+        return all(sentinel.knows_all(others - 1, others) for sentinel in self.sentinels)
 
     def is_primary(self, node: int) -> bool:
         """Whether a server takes itself for a primary."""
-        with self.places[node].inside:
-            try:
-                return self.stores[node].replication().get("role") == "master"
-            except (OSError, ReplyError):
-                return False
-
-    def keys(self, node: int) -> set[str]:
-        """All keys of a server."""
-        with self.places[node].inside:
-            return self.stores[node].keys()
-
-    def version(self) -> str:
-        """Of the servers."""
-        with self.places[0].inside, self.stores[0].client() as client:
-            found = client.info("server")
-            return found.get("valkey_version") or found["redis_version"]
+        try:
+            return self.stores[node].replication().get("role") == "master"
+        except (OSError, ReplyError):
+            return False
 
     def session(self, node: int) -> SentinelSession:
         """A client that asks the Sentinel of a node who is primary, from wherever the calling thread is."""
@@ -119,12 +111,12 @@ class SentinelSession:
     """
 
     def __init__(self, servers: Sentinels, node: int) -> None:
-        self._port = servers.sentinels[node].port
+        self._sentinel = servers.sentinels[node]
         self._client: Client | None = None
         self._connect()
 
     def _connect(self) -> Client:
-        with Client(self._port, STALE) as sentinel:
+        with self._sentinel.client(STALE) as sentinel:
             try:
                 host, port = sentinel("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "trio")
             except (ReplyError, TypeError) as error:

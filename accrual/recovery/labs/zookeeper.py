@@ -23,7 +23,8 @@ __all__ = ["ZooKeeper"]
 
 _JARS: Final = Path("/usr/share/java")
 _JAR: Final = _JARS / "zookeeper.jar"
-_ASK: Final = 0.1  # for a server's own status [s]
+_LONGEST: Final = 5.0  # until a silent leader is given up [s]
+_ASK: Final = 0.5  # for a server's own status, which takes a millisecond unless the machine is busy [s]
 _SESSION: Final = 10_000  # timeout asked for [ms]; a session of a lab lives as long as its connection
 _CREATE, _CHILDREN, _SYNC = 1, 8, 9
 _ANYONE: Final = struct.pack("!ii", 1, 31) + struct.pack("!i", 5) + b"world" + struct.pack("!i", 6) + b"anyone"
@@ -43,7 +44,7 @@ class ZooKeeper(Ensemble):
     Raises
     ------
     ValueError
-        A tick below 1 ms, or a limit below 2.
+        A tick below 1 ms, a limit below 2, or more than 5 s in all, for which no lab waits.
     """
 
     system: ClassVar[str] = "zookeeper"
@@ -54,6 +55,8 @@ class ZooKeeper(Ensemble):
             raise ValueError(f"tick must be at least 0.001 s, got {tick!r}")
         if not sync_limit >= 2:
             raise ValueError(f"sync_limit must be at least 2, got {sync_limit!r}")
+        if not tick * sync_limit <= _LONGEST:
+            raise ValueError(f"tick times sync_limit must be at most 5 s, got {tick!r} times {sync_limit!r}")
         super().__init__(scene, places)
         self._tick, self._sync_limit = tick, sync_limit
 
@@ -113,7 +116,7 @@ class ZooKeeper(Ensemble):
         """What it says to ``srvr``, in lines of "name: value"; empty while it is not in service."""
         said = b""
         member = self.members[node]
-        with member.place.inside:
+        with member.place.inside():
             try:
                 with socket.create_connection((member.place.host, member.port), _ASK) as connection:
                     connection.sendall(b"srvr")
@@ -193,13 +196,10 @@ class ZooKeeperSession:
         if not stale:
             self._ask(_SYNC, _text("/"), patience)
         data = self._ask(_CHILDREN, _text("/") + b"\0", patience)
-        [count] = struct.unpack_from("!i", data)
-        at, names = 4, set()
-        for _ in range(count):
-            [length] = struct.unpack_from("!i", data, at)
-            names.add(data[at + 4 : at + 4 + length].decode())
-            at += 4 + length
-        return names - {"zookeeper"}
+        try:
+            return _names(data) - {"zookeeper"}
+        except (struct.error, UnicodeDecodeError) as error:
+            raise ConnectionError(f"an answer that is no list of names: {error}") from None
 
     def close(self) -> None:
         """Close the connection; the session ends by itself."""
@@ -209,3 +209,15 @@ class ZooKeeperSession:
 def _text(text: str) -> bytes:
     data = text.encode()
     return struct.pack("!i", len(data)) + data
+
+
+def _names(data: bytes) -> set[str]:
+    """Strings, each with its length before it, and their number before all."""
+    [count] = struct.unpack_from("!i", data)
+    at, names = 4, set()
+    for _ in range(count):
+        [length] = struct.unpack_from("!i", data, at)
+        [name] = struct.unpack_from(f"!{max(0, length)}s", data, at + 4)
+        names.add(name.decode())
+        at += 4 + length
+    return names

