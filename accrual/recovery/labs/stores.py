@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Sentinel", "Store", "StoreSession", "Trio"]
 
 _PATIENCE: Final = 20.0  # for replication to run [s]; 1.1 s on a machine with nothing else to do
-_TIMEOUT_MS: Final = 1000  # of WAIT
+_TIMEOUT_MS: Final = 5000  # of WAIT, which answers then how many replicas have it
 
 
 class Store(Server):

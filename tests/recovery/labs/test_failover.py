@@ -14,6 +14,10 @@ from accrual.recovery.labs import failover, replication
 
 PATIENT = "phi:min_deviation=0.2"
 """A detector that a busy machine does not fool: Phi = 8 is 5.6 deviations, 1.2 s."""
+FIXED = "fixed:period=0.25"
+"""Another: k = 5, 1.25 s."""
+DOWN_AFTER = 2.0
+"""And Sentinel's."""
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +45,16 @@ def order(found, *parts):
 @pytest.mark.parametrize("system", ["valkey", "redis"])
 def test_killed_primary_with_our_detectors_and_sentinel(system):
     valkey = system == "valkey"
-    found = run(failover, system=system, detector=f"{PATIENT} fixed" if valkey else PATIENT, sentinel=not valkey)
+    found = run(
+        failover,
+        system=system,
+        detector=f"{PATIENT} {FIXED}" if valkey else PATIENT,
+        sentinel=not valkey,
+        down_after=DOWN_AFTER,
+    )
     first, second = found.rows
     assert first["driver"] == "phi-normal:min_deviation=0.2, Phi = 8"
-    assert second["driver"] == ("fixed-timeout:period=0.1, k = 5" if valkey else "sentinel, down-after = 1")
+    assert second["driver"] == ("fixed-timeout:period=0.25, k = 5" if valkey else "sentinel, down-after = 2")
     for row in found.rows:
         assert 0 < row["detection"] <= row["promotion"] <= row["writable"]
         assert row["lost"] == 0  # the kernel delivers what the killed process had sent
@@ -74,9 +84,9 @@ def test_a_fenced_zombie_accepts_nothing(fence):
 @pytest.mark.parametrize("min_replicas", [0, 1])
 def test_the_zombie_of_sentinel(min_replicas):
     """It is demoted only 10 s after it woke up: here after the end. What it acknowledges until then is lost."""
-    found = run(failover, fault="stop", detector="", watch=3.0, min_replicas=min_replicas)
+    found = run(failover, fault="stop", detector="", watch=3.0, min_replicas=min_replicas, down_after=DOWN_AFTER)
     row = only(found)
-    assert row["driver"] == "sentinel, down-after = 1"
+    assert row["driver"] == "sentinel, down-after = 2"
     if min_replicas:
         assert row["zombie_accepted"] == 0
         assert row["lost"] == 0
