@@ -72,6 +72,12 @@ def test_a_disk_hog_is_slowed(left, place):
     assert row["took"] >= 1.5
 
 
+def test_a_frozen_container_is_silent_and_not_dead(left):
+    row = only_row(run(part="freeze"))
+    assert row["what_happened"] == "silent, alive, then as before"
+    assert row["neighbours_harmed"] == 0
+
+
 def test_the_bridge_is_shared(left):
     row = only_row(run(part="network"))
     assert (row["neighbours_harmed"], row["neighbours"]) == (2, 2)
@@ -95,7 +101,8 @@ def test_the_hog_next_door(left):
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize(
-    ("part", "until"), [("hog", "same hogs"), ("network", "both containers answer"), ("memory", "takes memory")]
+    ("part", "until"),
+    [("hog", "same hogs"), ("network", "both containers answer"), ("memory", "takes memory"), ("freeze", "frozen")],
 )
 def test_nothing_is_left_when_the_caller_is_gone(place, part, until, sign):
     require(containers, part=part)
