@@ -10,7 +10,6 @@ import typing
 from typing import TYPE_CHECKING, Any, Final
 
 from accrual.lab.running import LABS, Lab
-from accrual.tables import aligned
 
 if TYPE_CHECKING:
     import argparse
@@ -78,12 +77,14 @@ def _progress(event: Event) -> None:
 
 
 def _list(as_json: bool) -> int:
-    rows = [(lab, lab.lacking(**lab.bound({}))) for lab in LABS.values()]
+    rows = [(lab, lab.lacking(**lab.bound({}))) for _, lab in sorted(LABS.items())]
     if as_json:
         found = [_row(lab) | {"lacks": [lack._asdict() for lack in lacks]} for lab, lacks in rows]
         print(json.dumps(found, indent=2))
         return 0
-    print(aligned([(lab.name, "ready" if not lacks else "lacks", lab.summary) for lab, lacks in rows], names=True))
+    width = max(len(lab.name) for lab, _ in rows)
+    for lab, lacks in rows:
+        print(f"{lab.name.ljust(width)}  {'lacks' if lacks else 'ready'}  {lab.summary}")
     for lab, lacks in rows:
         for lack in lacks:
             print(f"{lab.name} needs {lack.what}: {lack.remedy}")
