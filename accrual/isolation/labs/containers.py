@@ -302,11 +302,12 @@ def _bridge(scene: Scene) -> dict[str, Any]:
     scene.tell("client", "both containers answer over the bridge")
     cut = time.monotonic()
     net.bridge_down()
+    down = time.monotonic()  # what was asked while it went down may still have been answered
     scene.tell("lab", "the bridge goes down")
-    scene.wait_until(lambda: all(answers.failed(name, cut) >= 2 for name in names), _PATIENCE, "failures")
+    scene.wait_until(lambda: all(answers.failed(name, down) >= 2 for name in names), _PATIENCE, "failures")
     took = time.monotonic() - cut
     alive = [name for name, process in running.items() if process.poll() is None]
-    cut_off = [name for name in names if answers.answered(name, cut) == 0]
+    cut_off = [name for name in names if answers.answered(name, down) == 0]
     scene.tell("client", f"no answer from {' and '.join(cut_off)}; their processes run on")
     what = f"both cut off, {len(alive)} of 2 processes run on" if len(cut_off) == 2 else f"{cut_off} cut off"
     for process in running.values():
