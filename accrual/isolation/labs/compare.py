@@ -109,8 +109,10 @@ def compare(
 ) -> dict[str, Any]:
     """The table of isolation levels, measured: the same faults at each level that this machine has.
 
-    A column for each fault says how many services it hurt. Start [s], memory [MB] and round trip [s] are of a further
-    service; ``bad`` is the share of the requests after a fault that went bad, on average over the faults.
+    Containers share a folder, and talk by a socket in it; a host is a network namespace with a wire to a bridge, below
+    the one kernel that there is. A column for each fault says how many services it hurt. Start [s], memory [MB] and
+    round trip [s] are of a further service; ``bad`` is the share of the requests after a fault that went bad, on
+    average over the faults.
 
     Parameters
     ----------

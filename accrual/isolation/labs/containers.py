@@ -23,13 +23,14 @@ from accrual.lab import Lack, Scene, lab
 
 __all__ = ["containers"]
 
-Part = Literal["all", "memory", "cpu", "pids", "disk", "network", "hog"]
+Part = Literal["all", "memory", "cpu", "pids", "disk", "freeze", "network", "hog"]
 
 _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "memory": ("memory", "freezer"),
     "cpu": ("cpu", "freezer"),
     "pids": ("pids", "freezer"),
     "disk": ("freezer",),
+    "freeze": ("freezer",),
     "network": ("freezer",),
     "hog": ("cpu", "freezer"),
 }
@@ -65,10 +66,10 @@ def containers(
     """Run the shop's services in containers, let payment go wrong, and see who else suffers.
 
     A container is a process that sees little (namespaces, by bubblewrap) and may use little (control groups, version 1
-    or 2). Each cap is met once: memory, processor time, number of processes, writing to disk. What is not capped is
-    shared: the bridge that joins the containers' networks goes down, and both are cut off. And a service with a hog
-    next door sends heartbeats, which say what its neighbour does to it: alone, beside a hog without a cap, beside one
-    with a cap.
+    or 2). Each cap is met once: memory, processor time, number of processes, writing to disk; and one is frozen and
+    thawed, which is silent like a dead one. What is not capped is shared: the bridge that joins the containers'
+    networks goes down, and both are cut off. And a service with a hog next door sends heartbeats, which say what its
+    neighbour does to it: alone, beside a hog without a cap, beside one with a cap.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ class _Neighbours:
     NAMES: Final = tuple(name for name in SHOP if name != "payment")
 
     def __init__(self, scene: Scene, hearing: Hearing) -> None:
-        self._scene, self._hearing = scene, hearing
+        self._scene, self.hearing = scene, hearing
         self._senders = {name: hearing.new_sender() for name in self.NAMES}
         self._processes: dict[str, Popen[Any]] = {}
         began = time.monotonic()
@@ -144,11 +145,11 @@ class _Neighbours:
 
     def harmed(self) -> list[str]:
         """Who has ended, or sends no heartbeats any more."""
-        before = {name: self._hearing.count(sender) for name, sender in self._senders.items()}
+        before = {name: self.hearing.count(sender) for name, sender in self._senders.items()}
         end = time.monotonic() + _PATIENCE
         silent = set(before)
         while silent and time.monotonic() < end:
-            silent = {name for name in silent if self._hearing.count(self._senders[name]) < before[name] + 3}
+            silent = {name for name in silent if self.hearing.count(self._senders[name]) < before[name] + 3}
             time.sleep(_BEAT / 5)
         return sorted(silent | {name for name, process in self._processes.items() if process.poll() is not None})
 
@@ -253,11 +254,34 @@ def _disk(scene: Scene, neighbours: _Neighbours) -> dict[str, Any]:
     return _row(cap, "disk-hog", what, None, len(harmed), len(neighbours.NAMES), round(said["seconds"], 3))
 
 
+def _freeze(scene: Scene, neighbours: _Neighbours) -> dict[str, Any]:
+    """Stop a whole container for a while, as for a migration: it is silent, and yet it is not dead."""
+    payment, sender = Container(scene, "payment-freeze"), neighbours.hearing.new_sender()
+    process = payment.spawn(command("beat", "127.0.0.1", neighbours.hearing.port, _BEAT, sender))
+    scene.wait_until(lambda: neighbours.hearing.count(sender) >= 3, _PATIENCE, "payment's heartbeats")
+    payment.freeze()
+    scene.tell("payment", "frozen")
+    time.sleep(2 * _BEAT)  # one may be under way
+    before, began = neighbours.hearing.count(sender), time.monotonic()
+    harmed = neighbours.harmed()
+    time.sleep(max(0.0, began + 10 * _BEAT - time.monotonic()))
+    silent, alive = neighbours.hearing.count(sender) == before, process.poll() is None
+    payment.freeze(False)
+    scene.wait_until(lambda: neighbours.hearing.count(sender) >= before + 3, _PATIENCE, "heartbeats after the thaw")
+    took = time.monotonic() - began
+    process.kill()
+    process.wait()
+    what = f"{'silent' if silent else 'not silent'}, {'alive' if alive else 'dead'}, then as before"
+    scene.tell("payment", what)
+    return _row("freezer", "pause", what, None, len(harmed), len(neighbours.NAMES), round(took, 3))
+
+
 _CAPS: Final[dict[str, Callable[[Scene, _Neighbours], dict[str, Any]]]] = {
     "memory": _memory,
     "cpu": _cpu,
     "pids": _pids,
     "disk": _disk,
+    "freeze": _freeze,
 }
 
 
@@ -278,11 +302,12 @@ def _bridge(scene: Scene) -> dict[str, Any]:
     scene.tell("client", "both containers answer over the bridge")
     cut = time.monotonic()
     net.bridge_down()
+    down = time.monotonic()  # what was asked while it went down may still have been answered
     scene.tell("lab", "the bridge goes down")
-    scene.wait_until(lambda: all(answers.failed(name, cut) >= 2 for name in names), _PATIENCE, "failures")
+    scene.wait_until(lambda: all(answers.failed(name, down) >= 2 for name in names), _PATIENCE, "failures")
     took = time.monotonic() - cut
     alive = [name for name, process in running.items() if process.poll() is None]
-    cut_off = [name for name in names if answers.answered(name, cut) == 0]
+    cut_off = [name for name in names if answers.answered(name, down) == 0]
     scene.tell("client", f"no answer from {' and '.join(cut_off)}; their processes run on")
     what = f"both cut off, {len(alive)} of 2 processes run on" if len(cut_off) == 2 else f"{cut_off} cut off"
     for process in running.values():

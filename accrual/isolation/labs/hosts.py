@@ -23,9 +23,9 @@ Fault = Literal["all", "process", "plug", "host", "bridge"]
 
 STRUCK: Final = "payment"
 FAULTS: Final = {
-    "process": "the service's processes are killed, its host runs on",
-    "plug": "its host's plug is pulled",
-    "host": "its host loses power",
+    "process": "payment's processes are killed, its host runs on",
+    "plug": "the plug of payment's host is pulled",
+    "host": "payment's host loses power",
     "bridge": "the bridge that joins all hosts goes down",
 }
 

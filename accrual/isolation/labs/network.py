@@ -28,7 +28,7 @@ PORT: Final = 7007
 _NET: Final = "192.0.2"  # set aside for documentation; nothing real has it
 _MOST: Final = 253  # hosts; 254 is the bridge
 _BRIDGE: Final = "bridge0"
-_PATIENCE: Final = 10.0  # for what takes milliseconds [s]
+_PATIENCE: Final = 30.0  # for what takes milliseconds [s]
 
 
 def _as_root_inside() -> list[str]:
@@ -96,9 +96,12 @@ class Network:
         self._hosts: dict[str, Host] = {}
         self.address = f"{_NET}.{_MOST + 1}"
         self._holder = self._hold([], "bridge")
-        self._ip(self._holder, "link", "add", _BRIDGE, "type", "bridge")
-        self._ip(self._holder, "addr", "add", f"{self.address}/24", "dev", _BRIDGE)
-        self._ip(self._holder, "link", "set", _BRIDGE, "up")
+        self._ip(
+            self._holder,
+            f"link add {_BRIDGE} type bridge",
+            f"addr add {self.address}/24 dev {_BRIDGE}",
+            f"link set {_BRIDGE} up",
+        )
 
     def _hold(self, prefix: list[str], name: str) -> Popen[Any]:
         """A process in a new namespace that says when it is there, and does nothing."""
@@ -123,11 +126,17 @@ class Network:
             "--net",
         ]
 
-    def _ip(self, holder: Popen[Any], *words: str) -> None:
-        command = [*self._enter(holder), "ip", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)  # noqa: S603
+    def _ip(self, holder: Popen[Any], *lines: str) -> None:
+        """Have ``ip`` do what the lines say, in one process: each takes longer to start than to do it."""
+        done = subprocess.run(  # noqa: S603
+            [*self._enter(holder), "ip", "-batch", "-"],
+            input="\n".join(lines),
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+        )
         if done.returncode:
-            raise LabError(f"ip {' '.join(words)}: {' '.join(done.stderr.split())}")
+            raise LabError(f"ip {'; '.join(lines)}: {' '.join(done.stderr.split())}")
 
     def add_host(self, name: str, given: str | None = None) -> Host:
         """Add one, with a wire to the bridge; with the next address unless one is given."""
@@ -136,12 +145,12 @@ class Network:
         prefix = [word for word in self._enter(self._holder) if word != "--net"]
         holder = self._hold(prefix, name)
         host = self._hosts[name] = Host(holder, given or address(number), f"port{number}")
-        pid = str(holder.pid)
-        self._ip(self._holder, "link", "add", host.port, "type", "veth", "peer", "name", "eth0", "netns", pid)
-        self._ip(self._holder, "link", "set", host.port, "master", _BRIDGE, "up")
-        self._ip(holder, "addr", "add", f"{host.address}/24", "dev", "eth0")
-        for device in ("lo", "eth0"):
-            self._ip(holder, "link", "set", device, "up")
+        self._ip(
+            self._holder,
+            f"link add {host.port} type veth peer name eth0 netns {holder.pid}",
+            f"link set {host.port} master {_BRIDGE} up",
+        )
+        self._ip(holder, f"addr add {host.address}/24 dev eth0", "link set lo up", "link set eth0 up")
         return host
 
     def prefix(self, name: str | None) -> list[str]:
@@ -154,15 +163,15 @@ class Network:
 
     def bridge_down(self) -> None:
         """Take down what all share."""
-        self._ip(self._holder, "link", "set", _BRIDGE, "down")
+        self._ip(self._holder, f"link set {_BRIDGE} down")
 
     def pull_plug(self, name: str) -> None:
         """Take down one host's wire, at the bridge's end: the host's own device sees that its carrier is gone."""
-        self._ip(self._holder, "link", "set", self._hosts[name].port, "down")
+        self._ip(self._holder, f"link set {self._hosts[name].port} down")
 
     def put_plug_back(self, name: str) -> None:
         """The other way."""
-        self._ip(self._holder, "link", "set", self._hosts[name].port, "up")
+        self._ip(self._holder, f"link set {self._hosts[name].port} up")
 
     def end(self) -> None:
         """Let go of all of it; it is gone when the last process in it has ended."""

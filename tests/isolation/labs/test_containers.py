@@ -1,5 +1,6 @@
 """Containers for real: what a cap does, what none does, and that nothing is left."""
 
+import json
 import os
 import signal
 import tempfile
@@ -9,8 +10,8 @@ import pytest
 from leftovers import Leftovers, end_while_it_runs, require
 
 from accrual.isolation.labs import containers
-from accrual.isolation.labs.container import disk_of
-from accrual.lab import UnavailableError
+from accrual.isolation.labs.container import Container, disk_of
+from accrual.lab import Scene, UnavailableError
 from accrual.traces import cgroups
 
 
@@ -72,6 +73,12 @@ def test_a_disk_hog_is_slowed(left, place):
     assert row["took"] >= 1.5
 
 
+def test_a_frozen_container_is_silent_and_not_dead(left):
+    row = only_row(run(part="freeze"))
+    assert row["what_happened"] == "silent, alive, then as before"
+    assert row["neighbours_harmed"] == 0
+
+
 def test_the_bridge_is_shared(left):
     row = only_row(run(part="network"))
     assert (row["neighbours_harmed"], row["neighbours"]) == (2, 2)
@@ -95,7 +102,8 @@ def test_the_hog_next_door(left):
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.parametrize(
-    ("part", "until"), [("hog", "same hogs"), ("network", "both containers answer"), ("memory", "takes memory")]
+    ("part", "until"),
+    [("hog", "same hogs"), ("network", "both containers answer"), ("memory", "takes memory"), ("freeze", "frozen")],
 )
 def test_nothing_is_left_when_the_caller_is_gone(place, part, until, sign):
     require(containers, part=part)
@@ -126,6 +134,51 @@ def test_bad_parameters(parameters, says, left):
     require(containers)
     with pytest.raises(ValueError, match=says):
         containers(**parameters)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_is_written_for_a_container(monkeypatch, tmp_path, version):
+    """In a tree that only looks like the kernel's: one group in version 2, one for each controller in version 1."""
+    proc, tree, folder = tmp_path / "proc" / "self", tmp_path / "tree", tmp_path / "accrual-lab-1-2-x"
+    for made in (proc, tree, folder):
+        made.mkdir(parents=True)
+    names = ("memory", "cpu", "pids", "freezer")
+    if version == 1:
+        (proc / "mountinfo").write_text("".join(f"1 2 0:3 / {tree}/{n} rw - cgroup cgroup rw,{n}\n" for n in names))
+        (proc / "cgroup").write_text("".join(f"1:{n}:/\n" for n in names))
+        for name in names:
+            (tree / name).mkdir()
+    else:
+        (proc / "mountinfo").write_text(f"1 2 0:3 / {tree} rw - cgroup2 cgroup2 rw\n")
+        (proc / "cgroup").write_text("0::/\n")
+        (tree / "cgroup.subtree_control").write_text("memory cpu pids\n")
+    monkeypatch.setattr(cgroups.find_all, "__defaults__", (proc.parent,))
+    scene = Scene(folder)
+    box = Container(scene, "pay", memory=2**26, cpu=0.2, period=0.02, processes=8)
+    box.freeze()
+    written = {str(path.relative_to(tree)): path.read_text() for path in tree.rglob("*/*") if path.is_file()}
+    group = "accrual-lab-1-2-x-pay"
+    if version == 1:
+        assert written == {
+            f"memory/{group}/memory.limit_in_bytes": str(2**26),
+            f"cpu/{group}/cpu.cfs_period_us": "20000",
+            f"cpu/{group}/cpu.cfs_quota_us": "4000",
+            f"pids/{group}/pids.max": "8",
+            f"freezer/{group}/freezer.state": "FROZEN",
+        }
+    else:
+        assert written == {
+            f"{group}/memory.max": str(2**26),
+            f"{group}/cpu.max": "4000 20000",
+            f"{group}/pids.max": "8",
+            f"{group}/cgroup.freeze": "1",
+        }
+    registered = [json.loads(line)["group"] for line in (folder / "registry").read_text().splitlines()]
+    assert sorted(registered) == sorted({str(one.directory) for one in box.groups.values()})
+    joined = box.command(["true"])
+    assert [word for word in joined if group in word] == list(
+        dict.fromkeys(str(g.directory) for g in box.groups.values())
+    )
 
 
 def test_no_programs(monkeypatch):

@@ -49,7 +49,7 @@ def test_what_a_client_sees(left, fault, sees, others_cut_off):
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_is_left_when_the_caller_is_gone(place, sign):
     require(hosts)
-    end_while_it_runs(place, hosts, "plug is pulled", sign, fault="plug")
+    end_while_it_runs(place, hosts, "host is pulled", sign, fault="plug")
 
 
 @pytest.mark.parametrize(
