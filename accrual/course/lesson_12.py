@@ -122,9 +122,16 @@ def _choice(answer: Any, size: int, what: str) -> tuple[Any, ...]:
     return parts
 
 
+def _beats(trace: Any) -> Trace:
+    try:
+        return heartbeats(trace, LEAST)
+    except (TypeError, ValueError) as error:
+        raise Hint(f"The trace: {error}.") from None
+
+
 def _detector(trace: Any, detector: Any, threshold: Any) -> tuple[Trace, Detector, float, QoS]:
     """A choice, and what it does on the second half."""
-    beats = heartbeats(trace, LEAST)
+    beats = _beats(trace)
     if isinstance(detector, type):
         raise Hint(f"{detector.__name__} is a kind of detector; make one: {detector.__name__}(...).")
     if not isinstance(detector, Detector):
@@ -138,7 +145,7 @@ def _detector(trace: Any, detector: Any, threshold: Any) -> tuple[Trace, Detecto
 @question("12.4")
 def _detect(answer: Any) -> str:
     """(trace, detector, threshold). Tune on the first half; it is judged by the second."""
-    trace, detector, threshold, found = _detector(*_choice(answer, 3, "trace, detector, threshold"))
+    trace, *_, found = _detector(*_choice(answer, 3, "trace, detector, threshold"))
     most = wanted(trace)
     if found.detection_time > 1.05 * most:
         raise Hint(
@@ -181,7 +188,7 @@ def _wait(answer: Any) -> str:
 def _controller(answer: Any) -> str:
     """(trace, build), where build(fence, promote) gives a FailoverController of "primary" and "backup"."""
     trace, build = _choice(answer, 2, "trace, build")
-    beats = heartbeats(trace, LEAST)
+    beats = _beats(trace)
     given: list[FailoverController] = []
 
     def keep(fence: Any, promote: Any) -> FailoverController:

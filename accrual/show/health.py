@@ -227,7 +227,7 @@ def symptoms(
     >>> next(iter(found.moved()))
     'in_flight'
     """
-    if not 2 * WARM <= strikes:
+    if not strikes >= 2 * WARM:
         raise ValueError(f"strikes must be {2 * WARM:g} s or more, got {strikes!r}")
     run = simulate(seed=seed, duration=duration, strikes=strikes, lasts=lasts, deadline=DEADLINE, **fault)
     well = simulate(
@@ -332,7 +332,7 @@ class Rehearsal:
     averted : int
         Suspicions that passed while it waited.
     promoted_after : float
-        From the last heartbeat to the promotion [s]; inf where there was none in 10 minutes, nan where it was not tried.
+        From the last heartbeat to the promotion [s]; inf: none in 10 minutes, nan: not tried.
     order : tuple of str
         What it called after the crash.
     """

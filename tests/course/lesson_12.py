@@ -67,7 +67,14 @@ WRONG = {
         ([1.5, 2.5], FIXED, 50),
         (TRACE[:100], FIXED, 50),
     ],
-    "12.5": [(TRACE, FIXED, 50, 0), (TRACE, FIXED, 50, 5), (TRACE, FIXED, 50, -1), (TRACE, FIXED, 50, "long"), 2],
+    "12.5": [
+        (TRACE, FIXED, 50, 0),
+        (TRACE, FIXED, 50, 0.3),
+        (TRACE, FIXED, 50, 5.1),
+        (TRACE, FIXED, 50, -1),
+        (TRACE, FIXED, 50, "long"),
+        2,
+    ],
     "12.6": [(TRACE, building(0)), (TRACE, lambda fence, promote: None), (TRACE, lambda: 1), building],
 }
 

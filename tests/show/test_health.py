@@ -73,11 +73,11 @@ def test_rehearsal():
             promote=promote, wait_before_promote=wait,
         )  # fmt: skip
 
-    hasty, patient = (rehearse(build(wait), arrivals, warm=10) for wait in (0, 8))
+    hasty, patient = (rehearse(build(wait), arrivals, warm=10) for wait in (0, 9))
     assert (hasty.needless, hasty.averted, hasty.order[:2]) == (1, 0, ("fence", "promote"))
     assert (patient.needless, patient.averted) == (0, 1)
     assert hasty.promoted_after == pytest.approx(3, abs=0.01)
-    assert patient.promoted_after == pytest.approx(11, abs=0.01)
+    assert patient.promoted_after == pytest.approx(12, abs=0.01)
     with pytest.raises(TypeError, match="a FailoverController was expected, got NoneType"):
         rehearse(lambda fence, promote: None, arrivals, warm=10)
     with pytest.raises(ValueError, match="more than 1,000 heartbeats, has 90"):
