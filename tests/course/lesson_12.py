@@ -61,7 +61,7 @@ WRONG = {
         (TRACE, FIXED),
         (TRACE, FIXED, math.nan),
         (TRACE, FIXED, 200),
-        (TRACE, FIXED, 5),
+        (TRACE, FIXED, 1.5),
         (TRACE, ac.FixedTimeout, 50),
         (TRACE, "phi", 50),
         ([1.5, 2.5], FIXED, 50),
