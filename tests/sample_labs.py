@@ -38,7 +38,7 @@ def sample(scene: Scene, *, rate: float = 2.0, kind: Literal["plain", "odd"] = "
     return {"rows": [{"kind": kind, "twice": 2 * rate, "peers": peers}], "facts": {"folder": str(scene.folder)}}
 
 
-@lab("ending", limit=2.0)
+@lab("ending", limit=8.0)
 def ending(scene: Scene, *, how: str = "segfault"):
     """End in some way that is none."""
     if how == "segfault":

@@ -82,7 +82,7 @@ def test_what_is_wrong_with_parameters_is_said():
         ("raise", "RuntimeError: a bug"),
         ("error", "it did not work"),
         ("full", "No space left on device"),
-        ("sleep", "took longer than 2 s"),
+        ("sleep", "took longer than 8 s"),
     ],
 )
 def test_bad_ends_are_told(how, says, tmp_path):
