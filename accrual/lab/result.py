@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from accrual._version import __version__
 from accrual.tables import aligned, as_html, figure
@@ -55,6 +55,8 @@ class LabResult:
         How long it took, cleaning included.
     machine : dict
         Where it was measured: system, processors, versions.
+    recorded : str
+        Of a recorded result when it was recorded, and why it is shown; nothing of one that was measured just now.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class LabResult:
     events: list[Event] = field(default_factory=list)
     seconds: float = math.nan
     machine: dict[str, Any] = field(default_factory=dict)
+    recorded: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON has it."""
@@ -93,6 +96,7 @@ class LabResult:
             events=[Event(**event) for event in found.get("events", ())],
             seconds=math.nan if seconds is None else seconds,
             machine=dict(found.get("machine", {})),
+            recorded=found.get("recorded", ""),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -111,10 +115,15 @@ class LabResult:
             return []
         names = list(self.rows[0])
         head = [name.replace("_", " ") for name in names]
-        return [head, *([_cell(row[name]) for name in names] for row in self.rows)]
+        table = [head, *([_cell(row[name]) for name in names] for row in self.rows)]
+        widths = (max(map(len, column)) + 2 for column in zip(*table, strict=True))
+        # Few things with many properties: a column for each thing, so that a terminal has room for it.
+        turned = len(self.rows) < len(names) and sum(widths) > _WIDE
+        return [list(column) for column in zip(*table, strict=True)] if turned else table
 
     def _heading(self) -> str:
-        return f"{self.lab}: {', '.join(f'{name}={_cell(value)}' for name, value in self.parameters.items())}"
+        said = f"{self.lab}: {', '.join(f'{name}={_cell(value)}' for name, value in self.parameters.items())}"
+        return f"{said} [recorded {self.recorded}]" if self.recorded else said
 
     def __repr__(self) -> str:
         table = self._table()
@@ -125,6 +134,9 @@ class LabResult:
         facts = [[name.replace("_", " "), _cell(value)] for name, value in self.facts.items()]
         tables = [as_html(self._heading(), self._table())] if self.rows else []
         return "".join([*tables, *([as_html("", [["figure", ""], *facts])] if facts else [])])
+
+
+_WIDE: Final = 120  # a table that is wider is turned, if this makes it narrower [characters]
 
 
 def _cell(value: Any) -> str:

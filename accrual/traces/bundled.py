@@ -110,7 +110,7 @@ def _synthetic(recipe: str, made: Recipe) -> Dataset:
 _HEADS: Final = ("name", "kind", "heartbeats", "duration", "period", "title")
 
 
-def _root() -> Traversable:
+def data_root() -> Traversable:
     """Find the data: in a wheel they are the package accrual.data, in a checkout they lie beside the package."""
     import importlib.resources
 
@@ -193,7 +193,7 @@ def datasets() -> Datasets:
     >>> "idle" in datasets()
     True
     """
-    return Datasets(_root())
+    return Datasets(data_root())
 
 
 def load(name: str) -> Trace:
@@ -229,7 +229,7 @@ def load(name: str) -> Trace:
 
     from accrual.traces.synthetic import synthesize
 
-    root = _root()
+    root = data_root()
     known = Datasets(root)
     if name not in known:
         close = difflib.get_close_matches(str(name), known, n=1)

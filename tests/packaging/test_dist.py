@@ -60,7 +60,7 @@ def test_the_wheel_is_the_package(wheel, repository):
     package = {file for file in repository if file.parts[0] == "accrual" and file.suffix not in (".pyx", ".pxd", ".h")}
     package -= {PurePosixPath("accrual/core/make_tables.py")}
     package |= {PurePosixPath("accrual/core/engine" + sysconfig.get_config_var("EXT_SUFFIX"))}
-    for pattern in ("lessons/*.ipynb", "data/*.parquet", "data/manifest.json"):
+    for pattern in ("lessons/*.ipynb", "data/*.parquet", "data/manifest.json", "data/labs/*.json"):
         package |= {"accrual" / file for file in repository if file.match(pattern)}
     about = PurePosixPath(f"accrual-{__version__}.dist-info")
     names = ["METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"]

@@ -48,7 +48,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def bundle(data, monkeypatch):
-    monkeypatch.setattr(bundled, "_root", lambda: data)
+    monkeypatch.setattr(bundled, "data_root", lambda: data)
     monkeypatch.setattr(synthetic, "RECIPES", {})
     return data
 
@@ -125,7 +125,7 @@ def test_the_real_ones_are_as_their_manifest_says():
 
 
 def test_synthetic_ones_stand_beside_the_recordings(data, monkeypatch):
-    monkeypatch.setattr(bundled, "_root", lambda: data)
+    monkeypatch.setattr(bundled, "data_root", lambda: data)
     known = datasets()
     assert list(known) == ["idle", "contended", *(f"synthetic-{name}" for name in synthetic.RECIPES)]
     for name, dataset in known.items():

@@ -216,8 +216,10 @@ class Customers:
             if time.monotonic() >= until:
                 return
 
-    def ask(self, service: str, patience: float, **what: Any) -> dict[str, Any]:
-        """Ask one service something and wait for its answer.
+    def ask(
+        self, service: str, patience: float, gone: Callable[[], bool] = lambda: False, **what: Any
+    ) -> dict[str, Any]:
+        """Ask one service something and wait for its answer; not after it is `gone`.
 
         Raises
         ------
@@ -225,7 +227,7 @@ class Customers:
             It could not be reached, broke off, or did not answer within `patience` [s].
         """
         line, end, number = self._lines[service], time.monotonic() + patience, 0
-        while time.monotonic() < end:
+        while time.monotonic() < end and not gone():
             self._turn(time.monotonic() + 0.001)
             if line.up and not number:
                 number = line.send(None, **what)

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Final
 from accrual.isolation.labs import service as program
 from accrual.isolation.labs.load import Load
 from accrual.isolation.shop import LEVELS
-from accrual.lab import Scene
+from accrual.lab import Lack, Scene
 
 __all__ = ["Level", "ProcessLevel", "ThreadLevel", "Unit", "command"]
 
@@ -109,6 +109,10 @@ class Level:
     def title(self) -> str:
         """What people call it."""
         return LEVELS[self.name].title
+
+    def lacking(self) -> list[Lack]:
+        """What this machine lacks for it, said quickly."""
+        return []
 
     def groups(self, services: Sequence[str]) -> list[tuple[str, ...]]:
         """The services of each unit: here each has its own."""

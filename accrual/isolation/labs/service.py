@@ -104,11 +104,13 @@ class Service:
     pool : Pool
     most : int
         Where a memory hog without a cap stops [bytes].
+    capped : bool
+        Whether the process has a cap on its address space.
     """
 
-    def __init__(self, work: float, pool: Pool, most: int) -> None:
+    def __init__(self, work: float, pool: Pool, most: int, capped: bool) -> None:
         self.pool = pool
-        self._work, self._most = work, most
+        self._work, self._most, self._capped = work, most, capped
         self._hanging = False
 
     def handle(self, request: dict[str, Any], answer: Answer) -> None:
@@ -174,7 +176,8 @@ class Service:
         while len(_LEAK) * _PIECE < self._most:
             try:
                 piece = _memory(_PIECE)
-                piece.write(b"\x01" * _PIECE)  # a control group counts pages only once they are written to
+                if not self._capped:  # address space is taken now; a control group counts what is written to
+                    piece.write(b"\x01" * _PIECE)
                 _LEAK.append(piece)
             except MemoryError:
                 time.sleep(0.001)
@@ -228,11 +231,16 @@ class Program:
         shared = Pool(workers) if configuration["shared"] else None
         pools = {name: shared or Pool(workers) for name in names}
         self._stats = {"pid": os.getpid(), "pool": (time.perf_counter() - began) / (1 if shared else len(names))}
-        self._services = {name: Service(work, pools[name], most) for name, work in configuration["services"].items()}
+        capped = configuration["headroom"] is not None
+        self._services = {
+            name: Service(work, pools[name], most, capped) for name, work in configuration["services"].items()
+        }
         self._ready = selectors.DefaultSelector()
         for name in names:
             self._ready.register(listen(configuration["listen"][name]), selectors.EVENT_READ, (name, None))
-        _cap(configuration["headroom"])
+        _no_core_dumps()
+        if capped:
+            cap_memory(configuration["headroom"])
 
     def run(self) -> None:
         """Serve until killed."""
@@ -322,15 +330,19 @@ class _Reader:
             self._connection.sendall(line)
 
 
-def _cap(headroom: int | None) -> None:
-    """No core dumps, and no more memory than that beyond what there is now: what any user may do to itself."""
+def cap_memory(headroom: int) -> None:
+    """Let this process have no more memory than that beyond what it has [bytes]: what any user may do to itself."""
+    import resource
+
+    with open("/proc/self/statm", encoding="ascii") as pages:
+        size = int(pages.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + headroom, size + headroom))
+
+
+def _no_core_dumps() -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if headroom is not None:
-        with open("/proc/self/statm", encoding="ascii") as pages:
-            size = int(pages.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + headroom, size + headroom))
 
 
 if __name__ == "__main__":

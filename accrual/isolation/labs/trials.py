@@ -68,12 +68,12 @@ class Trial:
         return worst(self.before), worst(self.after)
 
     def row(self) -> dict[str, Any]:
-        """As a row of a table: who was hurt, and by how much."""
+        """As a row of a table: how many services were hurt, and how much of what was bad."""
         before, after = self.others
         return {
             "level": self.level,
             "fault": self.fault,
-            "hurt": f"{len(self.hurt)} of {len(self.after)}",
+            "hurt": len(self.hurt),
             "bad": round(self.bad, 4),
             **{f"bad_{service}": round(counts.bad, 4) for service, counts in self.after.items()},
             "p99_others_before": before,
@@ -194,12 +194,10 @@ class _Up:
         for unit in self.units:
             for service in unit.services:
                 try:
-                    customers.ask(service, self._level.patience, do="ping")
+                    customers.ask(service, self._level.patience, unit.ended, do="ping")
                 except LabError as error:
-                    ended = f", {unit.ends[-1]}" if unit.ended() and unit.ends else ""
-                    raise LabError(
-                        f"{unit.name} did not come up{ended}: {self._scene.log_of(unit.name) or error}"
-                    ) from error
+                    said = [str(error), *unit.ends, self._scene.log_of(unit.name)]
+                    raise LabError(f"{unit.name} did not come up: {'; '.join(filter(None, said))}") from error
 
     def restart(self) -> None:
         """Start again what has ended; in a thread, for customers do not wait while a machine boots."""
