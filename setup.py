@@ -62,6 +62,7 @@ extension = Extension(
 MAKERS = {
     ("accrual.core", "make_tables"),
     ("accrual.data", "make_manifest"),
+    ("accrual.data", "record_labs"),
     ("accrual.data", "record_vm"),
     ("accrual.lessons", "build"),
 }

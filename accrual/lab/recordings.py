@@ -111,10 +111,14 @@ def run_or_recorded(
     ------
     ValueError, TypeError
         A parameter is wrong: no recording makes up for that.
+    UnavailableError, LabError
+        It cannot run, and there is no recording either.
     """
     try:
         return lab(on_event=on_event, **parameters)
     except (UnavailableError, LabError) as error:
+        if (recording or lab.name) not in recordings():
+            raise
         found = recorded(recording or lab.name)
         for event in found.events if on_event is not None else ():
             on_event(event)  # type: ignore[misc]  # there is nobody to tell otherwise

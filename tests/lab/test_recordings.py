@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
+import runpy
 
 import pytest
 import sample_labs
 
 from accrual.cli import main
-from accrual.lab import LABS, LabResult, recorded, recordings, run_or_recorded
+from accrual.lab import LABS, LabError, LabResult, UnavailableError, recorded, recordings, run_or_recorded
 from accrual.lab.recordings import FOLDER
 from accrual.traces import bundled
 
@@ -74,6 +75,30 @@ def test_a_recording_stands_in_and_says_why(lab, parameters, why):
     assert why in found.recorded
     assert told[-len(found.events) :] == found.events
     assert LabResult.from_dict(found.to_dict()) == found
+
+
+def test_without_a_recording_the_lab_says_what_is_wrong():
+    with pytest.raises(UnavailableError, match="needs a unicorn"):
+        run_or_recorded(sample_labs.wanting)
+    with pytest.raises(LabError, match="it did not work"):
+        run_or_recorded(sample_labs.ending, how="error")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the lab that is recorded needs fork")
+def test_recording(tmp_path, monkeypatch, capsys):
+    script = runpy.run_path(str(bundled.data_root() / "record_labs.py"))
+    monkeypatch.setitem(script["record"].__globals__, "HERE", tmp_path / "labs")
+    for size in ("64", "65"):
+        script["record"](["ladder", "--trips", "100", "--size", size, "--as", f"ladder-{size}"])
+    [one, other] = json.loads((tmp_path / "labs" / "manifest.json").read_text())
+    assert [one["name"], other["name"]] == ["ladder-64", "ladder-65"]
+    assert other["command"].endswith("accrual lab ladder --trips 100 --size 65 --json")
+    text = (tmp_path / "labs" / other["file"]).read_bytes()
+    assert hashlib.sha256(text).hexdigest() == other["sha256"]
+    assert LabResult.from_dict(json.loads(text)).parameters == {"trips": 100, "size": 65}
+    with pytest.raises(SystemExit, match="2"):
+        script["record"](["ladder", "--trips", "1"])
+    assert len(list((tmp_path / "labs").iterdir())) == 3
 
 
 def test_no_recording_makes_up_for_a_wrong_parameter():

@@ -59,7 +59,6 @@ def comparison(measured: Sequence[Measured]) -> list[dict[str, Any]]:
     rows = []
     for one in measured:
         own, talk, use = USES[one.level]
-        memory = one.cost.memory
         rows.append(
             {
                 "level": one.level,
@@ -67,7 +66,7 @@ def comparison(measured: Sequence[Measured]) -> list[dict[str, Any]]:
                 **{found.fault: len(found.hurt) for found in one.trials},
                 "bad": round(sum(found.bad for found in one.trials) / len(one.trials), 4),
                 "start": round(one.cost.start, 6),
-                "memory": None if memory is None else round(memory / 1e6, 3),
+                "memory": one.cost.megabytes,
                 "round_trip": round(one.cost.round_trip, 9),
                 "talk": talk,
                 "use": use,
@@ -129,7 +128,7 @@ def compare(
     seed : int
         Of the times at which customers come.
     """
-    load = Load(scenario=scenario, struck=struck, rate=rate, after=seconds, workers=workers, seed=seed)
+    load = Load(scenario=scenario, struck=struck, rate=rate, seconds=seconds, workers=workers, seed=seed)
     faults = chosen(fault)
     measured, without = [], []
     for level in _chosen(levels):

@@ -128,7 +128,8 @@ class Level:
 
     def caps(self, load: Load) -> int | None:
         """Memory that a process may take beyond what it has [bytes]; None where something else caps it, or nothing."""
-        return load.headroom * _MIB or None
+        # Other systems have no such limit, or do not keep it.
+        return load.headroom * _MIB or None if sys.platform == "linux" else None
 
     def unit(self, name: str, services: Sequence[str], load: Load) -> Unit:
         """Describe a unit; it is not up yet."""

@@ -22,7 +22,7 @@ class Load:
         The service that goes wrong.
     rate : float
         Requests to all services together [1/s].
-    before, after : float
+    before, seconds : float
         How long they come until the fault, and from then on [s].
     deadline : float
         A customer waits that long [s].
@@ -43,7 +43,7 @@ class Load:
     struck: str = "payment"
     rate: float = 120.0
     before: float = 0.5
-    after: float = 1.5
+    seconds: float = 1.5
     deadline: float = 0.5
     workers: int = 12
     headroom: int = 64
@@ -54,7 +54,7 @@ class Load:
             raise ValueError(f"scenario must be one of {', '.join(SCENARIOS)}, got {self.scenario!r}")
         if self.struck not in self.services:
             raise ValueError(f"struck must be one of {', '.join(self.services)}, got {self.struck!r}")
-        for name, least, most in (("rate", 1, 2000), ("before", 0.1, 60), ("after", 0.1, 60), ("deadline", 0.01, 60)):
+        for name, least, most in (("rate", 1, 2000), ("before", 0.1, 60), ("seconds", 0.1, 60), ("deadline", 0.01, 60)):
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from {least:g} to {most:g}, got {getattr(self, name)!r}")
         if not len(self.services) <= self.workers <= 256:
@@ -68,9 +68,9 @@ class Load:
         return SCENARIOS[self.scenario]
 
     @property
-    def seconds(self) -> float:
-        """How long customers come [s]."""
-        return self.before + self.after
+    def total(self) -> float:
+        """How long customers come in all [s]."""
+        return self.before + self.seconds
 
     def arrivals(self) -> list[tuple[float, str]]:
         """When each customer comes and what for: a Poisson stream, drawn from the seed."""
@@ -80,6 +80,6 @@ class Load:
         found: list[tuple[float, str]] = []
         while True:
             at += source.expovariate(self.rate)
-            if at >= self.seconds:
+            if at >= self.total:
                 return found
             found.append((at, source.choices(names, shares)[0]))

@@ -35,7 +35,7 @@ def processes(
     """A process for each service: what a fault takes with it, what starting and talking cost.
 
     The same customers and faults as in the lab ``threads``. Figures besides: to start a process by fork, by spawn (a
-    new Python), and a service until it answers [s]; the memory that a service takes [bytes]; a question from one to
+    new Python), and a service until it answers [s]; the memory that a service takes [MB]; a question from one to
     another through a Unix socket and its answer [s].
 
     Parameters
@@ -63,7 +63,7 @@ def processes(
         scenario=scenario,
         struck=struck,
         rate=rate,
-        after=seconds,
+        seconds=seconds,
         deadline=deadline,
         workers=workers,
         headroom=headroom,
@@ -79,7 +79,7 @@ def processes(
             "services": len(load.services),
             **starts,
             "start_of_a_service": costs.start,
-            "memory_of_a_service": costs.memory,
+            "memory_of_a_service": costs.megabytes,
             "round_trip": costs.round_trip,
         },
     }

@@ -54,7 +54,11 @@ def threads(
     """A pool of threads for each service, or one for all: what a fault takes with it.
 
     All services are in one process. Customers come at random; one service goes wrong; what becomes of the requests
-    before and after is counted. Faults that make calls hang or slow are tried with both kinds of pools.
+    before and after is counted. Faults that make calls hang or slow are tried with both kinds of pools. Columns: the
+    services that were hurt (of whose requests more than 0.2 went bad); the share of all requests after the fault that
+    went bad, and of those to each service; what 99 in 100 requests to the other services took at most, before and after
+    [s]; how processes ended. Figures besides: to start a pool [s], the memory that it takes [MB], and a question to
+    another service's pool and its answer [s].
 
     Parameters
     ----------
@@ -81,7 +85,7 @@ def threads(
         scenario=scenario,
         struck=struck,
         rate=rate,
-        after=seconds,
+        seconds=seconds,
         deadline=deadline,
         workers=workers,
         headroom=headroom,
@@ -97,7 +101,7 @@ def threads(
         "facts": {
             "services": len(load.services),
             "start_of_a_pool": found.start,
-            "memory_of_a_pool": found.memory,
+            "memory_of_a_pool": found.megabytes,
             "round_trip": found.round_trip,
         },
     }

@@ -271,6 +271,11 @@ class Cost:
     round_trip: float
     round_trip_p99: float
 
+    @property
+    def megabytes(self) -> float | None:
+        """The memory in MB."""
+        return None if self.memory is None else round(self.memory / 1e6, 3)
+
 
 def cost(scene: Scene, level: Level, load: Load, starts: int = 3, pings: int = 2000) -> Cost:
     """Measure it: units with one service each, then all of them, and one of these asks another."""

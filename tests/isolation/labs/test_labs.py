@@ -135,7 +135,7 @@ def test_starting_is_measured(of_processes):
     assert 0 < facts["start_by_fork"] < facts["start_by_spawn"]  # fork has no Python to start
     assert facts["round_trip"] > 0
     if sys.platform == "linux":
-        assert facts["memory_of_a_service"] > 1e6
+        assert facts["memory_of_a_service"] > 1  # a Python, in MB
 
 
 def test_tickets():

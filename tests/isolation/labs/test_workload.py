@@ -42,7 +42,7 @@ def scene(monkeypatch):
         ({"workers": 0}, "workers must be from 3, one a service, to 256, got 0"),
         ({"workers": 2}, "workers must be from 3"),
         ({"workers": 257}, "to 256, got 257"),
-        ({"after": 0.0}, "after must be from 0.1"),
+        ({"seconds": 0.0}, "seconds must be from 0.1"),
         ({"before": -2.0}, "before must be from 0.1"),
         ({"deadline": 0.0}, "deadline must be from 0.01"),
         ({"headroom": 8}, "headroom must be 0 or from 16 to 1024, got 8"),
@@ -61,7 +61,7 @@ def test_customers_come_as_a_poisson_stream(scenario):
     """Counts of a Poisson stream have their mean as variance; shares are binomial: within 4 deviations, seeds fixed."""
     names = list(SCENARIOS[scenario])
     streams = [
-        Load(scenario=scenario, struck="payment", rate=100, after=9.5, seed=seed).arrivals() for seed in range(50)
+        Load(scenario=scenario, struck="payment", rate=100, seconds=9.5, seed=seed).arrivals() for seed in range(50)
     ]
     counts = np.array([len(stream) for stream in streams])
     mean = 100 * 10.0
@@ -75,7 +75,7 @@ def test_customers_come_as_a_poisson_stream(scenario):
     assert times == sorted(times)
     assert times[0] > 0
     assert times[-1] < 10
-    assert streams[0] == Load(scenario=scenario, struck="payment", rate=100, after=9.5, seed=0).arrivals()
+    assert streams[0] == Load(scenario=scenario, struck="payment", rate=100, seconds=9.5, seed=0).arrivals()
 
 
 # ---- counting -------------------------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def test_nobody_there():
     with Customers({"order": f"tcp:127.0.0.1:{free_port()}"}) as customers:
         with pytest.raises(LabError, match=r"order did not answer within 0.05 s when asked to ping"):
             customers.ask("order", 0.05, do="ping")
-        load = Load(rate=200, before=0.1, after=0.1)
+        load = Load(rate=200, before=0.1, seconds=0.1)
         only = Customers({name: f"tcp:127.0.0.1:{free_port()}" for name in SERVICES})
         with only:
             found = only.shop(load, lambda send: None, lambda: None)
@@ -139,7 +139,7 @@ def test_nobody_there():
 
 
 def test_nonsense_spreads_among_threads_only(scene):
-    load = Load(after=0.5)
+    load = Load(seconds=0.5)
     threads = trial(scene, ThreadLevel(), "corrupt", load)
     assert all(one.wrong == one.requests > 0 for one in (threads.after["order"], threads.after["delivery"]))
     apart = trial(scene, ProcessLevel(), "corrupt", load)
@@ -157,7 +157,7 @@ class ByLoopback(ProcessLevel):
 
 
 def test_services_can_be_reached_by_tcp(scene):
-    found = trial(scene, ByLoopback(), "segfault", Load(after=0.5))
+    found = trial(scene, ByLoopback(), "segfault", Load(seconds=0.5))
     assert found.hurt == ["payment"]
     assert list(found.ends.values()) == [["SIGSEGV"]]
     measured = cost(scene, ByLoopback(), Load(), starts=1, pings=100)
@@ -192,6 +192,6 @@ def test_an_unknown_fault_is_refused(scene):
 
 def test_a_cpu_hog_ends_nothing(scene):
     """How much slower the others get depends on the machine; that they get answers, and no errors, does not."""
-    found = trial(scene, ProcessLevel(), "cpu-hog", Load(after=0.3))
+    found = trial(scene, ProcessLevel(), "cpu-hog", Load(seconds=0.3))
     assert [one.failed + one.wrong for one in found.after.values()] == [0, 0, 0]
     assert found.ends == {}
