@@ -2,7 +2,7 @@
 
 function situation(model) {
   const [layouts, faults, services] = ["layouts", "faults", "services"].map((name) => model.get(name));
-  const layout = layouts.find(({ name }) => name === model.get("layout"));
+  const layout = layouts.find(({ name }) => name === model.get("arrangement"));
   const fault = faults[model.get("fault")];
   const struck = model.get("struck");
   const taken = layout.taken[fault.name][struck];
@@ -58,7 +58,7 @@ function render({ model, el }) {
   const root = node("div", { class: "accrual", "data-widget": "blast" });
   const move = mover(model);
   const first = situation(model);
-  const layout = radios("layout", "The shop runs as", first.layouts.map(({ name, title }) => [name, title]), (name) => move("layout", name));
+  const layout = radios("arrangement", "The shop runs as", first.layouts.map(({ name, title }) => [name, title]), (name) => move("arrangement", name));
   const struck = radios("struck", "The fault is in", first.services.map((name) => [name, name]), (name) => move("struck", name));
   const fault = slider("fault", "Fault", first.faults.length, (index) => move("fault", index));
   fault.element.classList.add("wide");
@@ -76,7 +76,7 @@ function render({ model, el }) {
     words.textContent = `${now} ${s.fault.why}`;
     lab.textContent = s.measured === undefined ? "The lab did not do this one."
       : `In the lab, with real ${s.layout.name}: ${s.measured} of ${s.services.length} services failed.`;
-    mirror(root, { layout: s.layout.name, fault: s.fault.name, struck: s.struck, taken: s.taken.length, who: s.taken.join(" "), measured: s.measured });
+    mirror(root, { arrangement: s.layout.name, fault: s.fault.name, struck: s.struck, taken: s.taken.length, who: s.taken.join(" "), measured: s.measured });
   };
   root.append(node("div", { class: "controls" }, layout.element, struck.element), fault.element, svg, words, lab);
   model.on("change", draw);

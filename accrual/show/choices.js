@@ -21,4 +21,4 @@ const mover = (model) => (name, value) => {
 };
 
 /** A share as people say it. */
-const percent = (share) => `${number(100 * share, 3)} %`;
+const percent = (share) => `${number(100 * share, 3)}\u00a0%`;

@@ -18,7 +18,7 @@ function render({ model, el }) {
 
   const draw = () => {
     const index = stops.indexOf(model.get("questions"));
-    const now = `${plural(stops[index], "question")} for an order take ${seconds(rungs[0].order[index])} by ${rungs[0].rung}, ` +
+    const now = `${plural(stops[index], "question")} for an order: ${seconds(rungs[0].order[index])} by ${rungs[0].rung}, ` +
       `${seconds(rungs.at(-1).order[index])} by ${rungs.at(-1).rung} (medians).`;
     questions.show(index, count(stops[index]), now);
     svg.replaceChildren(

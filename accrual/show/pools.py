@@ -460,7 +460,7 @@ class Blast(Widget):
 
     Attributes
     ----------
-    layout : str
+    arrangement : str
         One of `LAYOUTS`.
     fault : int
         Which fault, from 0.
@@ -479,7 +479,7 @@ class Blast(Widget):
     layouts: List[Any] = List().tag(sync=True)
     faults: List[Any] = List().tag(sync=True)
     services: List[Any] = List().tag(sync=True)
-    layout = Unicode("threads").tag(sync=True)
+    arrangement = Unicode("threads").tag(sync=True)
     fault = Int(_BLASTS.index("segfault")).tag(sync=True)
     struck = Unicode("payment").tag(sync=True)
 
@@ -513,10 +513,10 @@ class Blast(Widget):
             services=list(SHOP),
         )
 
-    @validate("layout", "struck")
+    @validate("arrangement", "struck")
     def _known(self, proposal: dict[str, Any]) -> str:
         name = proposal["trait"].name
-        known = LAYOUTS if name == "layout" else SHOP
+        known = LAYOUTS if name == "arrangement" else SHOP
         if proposal["value"] not in known:
             raise TraitError(f"{name} must be one of {', '.join(known)}, got {proposal['value']!r}")
         return str(proposal["value"])
@@ -527,7 +527,7 @@ class Blast(Widget):
 
     def describe(self) -> str:
         """What the widget shows now, in words."""
-        layout, fault = LAYOUTS[self.layout], _BLASTS[self.fault]
+        layout, fault = LAYOUTS[self.arrangement], _BLASTS[self.fault]
         reached = ", ".join(taken(layout, fault, self.struck))
         return f"{fault} in {self.struck}, {layout.title}: takes {reached}"
 

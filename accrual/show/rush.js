@@ -1,7 +1,7 @@
 // The night of the great sale: requests lost with one pool and with bulkheads, rate by rate. All of it was simulated.
 
 const PLANE = { left: 64, right: 404, top: 24, bottom: 236 };
-const KINDS = [["shared", "fixed", "■ one pool of 12"], ["own", "phi", "● bulkheads"]];
+const KINDS = [["shared", "fixed", "■ one pool"], ["own", "phi", "● bulkheads"]];
 
 function situation(model) {
   const [stops, scenario, rate] = ["stops", "scenario", "rate"].map((name) => model.get(name));
@@ -59,7 +59,7 @@ function render({ model, el }) {
   const move = mover(model);
   const scenario = radios("scenario", "What is sold", [["shop", "the shop: a third each of order, payment, delivery"], ["tickets", "train tickets: 80 % search, 15 % book, 5 % pay"]], (name) => move("scenario", name));
   const rate = slider("rate", "Requests a second", stops.length, (index) => move("rate", stops[index]));
-  const results = node("table");
+  const results = node("table", { class: "lost" });
   const curves = node("svg:svg", { viewBox: "0 0 420 276", role: "img" });
   const words = node("p");
   const code = node("pre");

@@ -24,11 +24,13 @@ function render({ model, el }) {
   const words = node("p", { "aria-live": "polite" });
   const costs = node("table");
   costs.append(
-    node("thead", {}, node("tr", {}, ...["", "start", "memory, idle", "round trip", "talk by", "used for"].map((text) => node("th", { scope: "col" }, text)))),
+    node("thead", {}, node("tr", {}, 
+      ...["", "start", "memory, idle", "round trip"].map((text) => node("th", { scope: "col" }, text)),
+      ...["talk by", "used for"].map((text) => node("th", { scope: "col", class: "words" }, text)))),
     node("tbody", {}, ...levels.map((level) => {
       const mark = level.measured ? "● " : "○ ";
       return node("tr", {}, node("th", { scope: "row" }, level.title),
-        ...[seconds(level.start), memory(level.memory), seconds(level.round_trip)].map((text) => node("td", {}, mark + text)),
+        ...[seconds(level.start), memory(level.memory), seconds(level.round_trip)].map((text) => node("td", { class: "figure" }, mark + text)),
         node("td", { class: "words" }, level.talk), node("td", { class: "words" }, level.use));
     })),
   );

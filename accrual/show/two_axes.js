@@ -31,11 +31,10 @@ function render({ model, el }) {
       return `✓ ${design.why} With three services kept apart like this, a segmentation fault takes ${takes.segfault} of 3, ` +
         `a kernel panic ${takes["kernel-panic"]}, a pulled plug ${takes.plug}.`;
     }
-    const column = axis === design.axis;
-    const row = name === design.level;
-    return `✗ not there. ${row ? "The boundary is right;" : column ? "What is divided is right;" : ""} ` +
-      (row ? "but ask what each part has of its own: a kind of work, or a share of the hardware?"
-        : "ask what the parts still have in common: the innermost thing that they share lies one boundary further out.");
+    if (name === design.level)
+      return "✗ not there. The boundary is right; but what does each part have of its own: a kind of work, or a share of the hardware?";
+    const right = axis === design.axis ? "What is divided is right; but ask" : "Ask";
+    return `✗ not there. ${right} what the parts still have in common: the innermost thing that they share lies one boundary further out.`;
   };
 
   const draw = () => {

@@ -86,7 +86,7 @@ def test_blast(lesson):
     widget = lesson.widget("blast")
     measured = {row["level"]: row for row in recorded("compare").rows}
     for layout in pools.LAYOUTS.values():
-        choose(widget, "layout", layout.name)
+        choose(widget, "arrangement", layout.name)
         widget.press("fault", "Home")
         for _ in range(9):
             found = pools.taken(layout, widget.text("fault"), "payment")
@@ -94,10 +94,10 @@ def test_blast(lesson):
             expected = measured.get(layout.recording, {}).get(widget.text("fault"))
             assert widget.text("measured") == ("nan" if expected is None else str(expected))
             widget.press("fault", "ArrowRight")
-    choose(widget, "layout", "two machines")
+    choose(widget, "arrangement", "two machines")
     choose(widget, "struck", "delivery")
     assert (widget.text("fault"), widget.text("who")) == ("plug", "delivery")
-    choose(widget, "layout", "threads")
+    choose(widget, "arrangement", "threads")
     choose(widget, "struck", "payment")
     widget.press("fault", "Home", "ArrowRight", "ArrowRight", "ArrowRight")
     assert (widget.text("fault"), widget["taken"]) == ("segfault", 3)
@@ -131,7 +131,7 @@ def test_the_table(lesson):
 
 def test_pictures_are_told_in_words(lesson):
     for name, words in (
-        ("pools", "of order, 100 % of payment"),
+        ("pools", "of order, 100\u00a0% of payment"),
         ("rush", "requests in ten seconds"),
         ("blast", "it takes"),
         ("ladder", "remote procedure call:"),

@@ -187,10 +187,10 @@ def test_rules_and_lab_agree_where_both_speak():
 
 def test_blast_in_words_and_bad_input():
     widget = Blast()
-    widget.layout, widget.fault = "two machines", 99
+    widget.arrangement, widget.fault = "two machines", 99
     assert repr(widget) == "Blast(plug in payment, three processes on two machines: takes order, payment)"
-    with pytest.raises(TraitError, match="layout must be one of threads, processes, two machines, three machines"):
-        widget.layout = "cloud"
+    with pytest.raises(TraitError, match="arrangement must be one of threads, processes, two machines, three machines"):
+        widget.arrangement = "cloud"
     with pytest.raises(TraitError, match="struck must be one of order, payment, delivery"):
         widget.struck = "search"
 
@@ -279,3 +279,11 @@ def test_nothing_is_fetched(widget):
     addresses = set(re.findall(r"https?://[^\s\"'`]+", text + str(widget._css)))
     assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, not an address
     assert not re.search(r"\b(import|fetch|XMLHttpRequest|WebSocket)\b", re.sub(r"//.*|/\*.*?\*/", "", text))
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_no_trait_has_the_name_of_one_of_the_front_end(widget):
+    """A trait called `layout` would be taken for the style of the box, with an error in the browser's console."""
+    import anywidget
+
+    assert not set(vars(widget)) & {name for name in anywidget.AnyWidget.class_trait_names() if name[0] != "_"}
