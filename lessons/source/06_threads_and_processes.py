@@ -372,11 +372,11 @@ Ladder()
 # **Slide** how many questions the parts of the shop ask each other for one order.
 #
 # **See.** Each dot is a question and its answer, on a logarithmic scale; the last column is the time for an order.
-# Three things are on it. A remote procedure call takes thousands of times as long as a function call, and most of
-# that is text to be written and read again (this one is XML over HTTP), not the network: plain loopback TCP is over a
-# hundred times faster. *Shared memory with semaphores*, between two processes, is faster than a queue between two
-# threads, which have to take turns with the interpreter's lock. And 99 in 100 can be far above the half: whoever
-# waits to be woken waits for the scheduler.
+# Three things are on it. A remote procedure call takes thousands of times as long as a function call, and most of that
+# is not the network but text to be written and read again (this one is XML over HTTP): plain loopback TCP is some forty
+# times as fast. *Shared memory with semaphores*, between two processes, is faster than a queue between two threads,
+# which have to take turns with the interpreter's lock. And look how far 99 in 100 can be from the half, with queues
+# most of all: whoever waits to be woken waits for the scheduler.
 #
 # **Do.** An order may take 0.1 s. How many remote procedure calls may it make, one after the other, at the recorded
 # median?
