@@ -50,7 +50,7 @@ from accrual.show.pools import RATES, Blast, Ladder, Pools, Rush, Strategies, Tw
 # **Predict.** Six designs are waiting. How many will you place rightly at the first try?
 
 # %%
-right_at_once = None  # 0 to 6
+right_at_once = None  # from 0 to 6
 
 # %%
 TwoAxes()
@@ -158,7 +158,7 @@ check("06.2", make_bulkheads)
 # %% [markdown] {"items": [11, 12]}
 # **Is the model right?** `accrual lab threads` does it with a real server, real threads, and customers that come at
 # random. Beside it is what the model says of the same 1.5 s, over 40 seeds. `LIVE = True` measures it on *your* machine
-# (half a minute); else you see what was recorded.
+# (a quarter of a minute); else you see what was recorded.
 
 # %%
 LIVE = False
@@ -285,7 +285,7 @@ print("You said that these take all:", take_all)
 # **Predict.** Which of the three still answer afterwards?
 
 # %%
-still_answer = None
+still_answer = None  # for instance ["order"]
 
 # %%
 SERVICE = "for line in iter(input, 'stop'): print('served', line, flush=True)"
@@ -314,6 +314,7 @@ print({name: ask(service, "Ada") for name, service in shop.items()})
 shop["payment"].kill()  # kill -9
 shop["payment"].wait()
 print({name: ask(service, "Bob") for name, service in shop.items()})
+print("You said:", still_answer)
 
 for service in shop.values():
     service.kill()
@@ -393,7 +394,7 @@ print(f"RPC: {recorded('ladder').facts['times_of_a_call']:,.0f} times a function
 # %%
 LIVE = False
 
-Ladder(ladder()) if LIVE else "LIVE = True climbs the ladder on your machine: ten seconds"
+Ladder(ladder()) if LIVE else "LIVE = True climbs the ladder on your machine: a few seconds"
 
 # %% [markdown] {"items": [34]}
 # ## All strategies side by side *(4 minutes)*
