@@ -123,7 +123,7 @@ def _users_hurt(answer: Any) -> str:
         raise Hint(
             f"With {case} you give {given:.4g}. How many users are in the canary, and which share of them met it?"
         )
-    return "With a canary of 5 %, a bug in every request and 4 s, that is 19; the widget's runs have 21."
+    return "With a canary of 5 %, a bug in every request and 4 s, that is 19; the widget's runs have 19.5 on average."
 
 
 @question("08.6")

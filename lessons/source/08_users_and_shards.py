@@ -230,17 +230,18 @@ Canaries()
 
 # %% [markdown] {"items": [37]}
 # **Slide** the canary from 0.5 % to 100 % (that is a release without one). Then go down with the bug: 50, 20, 10, 5
-# %. Each ring is one of eight runs.
+# %. Each ring is one of twelve runs.
 #
 # **See.**
 #
-# - With a blatant bug, suspicion saves users at any size: at 5 %, 20 of 50 are hurt instead of all, at 100 % 383 of
-#   1,000.
-# - **A small canary is slow.** Five users send 0.6 requests a second, and many seconds pass without any: they count
-#   as good. It takes 14 s or so instead of 3. It hurts few because it *is* few, not because it is watched.
-# - **A large canary is blind to a small bug.** 5 % of the requests fail, 10 % are allowed: at 100 % nobody notices,
-#   and 300 users are hurt. At 5 % it is taken back in most runs, by luck: among six requests a second, one failure is
-#   more than a tenth.
+# - With a blatant bug, suspicion saves users at any size: at 5 %, 20 of 51 are hurt, at 100 % 382 of 1,000; within a
+#   minute without it, all of them.
+# - **A small canary is slow.** Five users send 0.6 requests a second, and many seconds pass without any: they count as
+#   good. It takes 8 s instead of 3, and one of twelve runs never noticed. Of a bug in every fifth request, only four of
+#   twelve did. It hurts few because it *is* few, not because it is watched.
+# - **A large canary is blind to a small bug.** 5 % of the requests fail, 10 % are allowed: at 100 % nobody notices, and
+#   306 users are hurt. At 5 % ten of twelve runs take it back, by luck: of six requests a second, one failure is more
+#   than a tenth.
 # - Without a bug (0.1 %), no run was taken back. Check that too, or your alarm is worth nothing.
 
 # %%
@@ -325,17 +326,17 @@ for window in (100, 1000):
 phi_is_better_on = None  # "alike", "near and far", "both with far ones", "all", "none"?
 
 # %%
-Ejection()
+ejection = Ejection()
+ejection
 
 # %% [markdown] {"items": [39]}
 # **Slide** Φ on each fleet. At each stop k is set so that both eject a dead server equally soon, on average over the
 # fleet.
 
 # %%
-fleets = Ejection().fleets
-stops = Ejection().stops
+stops = ejection.stops
 print(f"{'wrong ejections: φ / k × T':28}", *(f"{f'Φ = {threshold}':>18}" for threshold in (3, 8, 20, 80)))
-for name, found in fleets.items():
+for name, found in ejection.fleets.items():
     cells = []
     for threshold in (3, 8, 20, 80):
         index = stops.index(threshold)
