@@ -37,8 +37,8 @@ function picture(s) {
     ...s.watched.flatMap((run, k) => run.hurt.map((hurt) => node("svg:circle", { class: "one-run", cx: x(s.shares[k]), cy: y(hurt), r: 3 }))),
     node("svg:rect", { class: "fixed mark", x: x(s.of) - 7, y: y(s.alone.mean) - 7, width: 14, height: 14 }),
     node("svg:circle", { class: "phi mark", cx: x(s.of), cy: y(s.now.mean), r: 6.5 }),
-    node("svg:text", { class: "fixed over-lines", x: BOX.left + 14, y: BOX.top + 14 }, "■ unwatched, after a minute"),
-    node("svg:text", { class: "phi over-lines", x: BOX.left + 14, y: BOX.top + 32 }, "● taken back when suspected; ○ each run"),
+    node("svg:text", { class: "fixed end over-lines", x: BOX.right - 14, y: BOX.bottom - 30 }, "■ unwatched, after a minute"),
+    node("svg:text", { class: "phi end over-lines", x: BOX.right - 14, y: BOX.bottom - 12 }, "● taken back when suspected; ○ each run"),
   ];
 }
 

@@ -23,7 +23,7 @@ function verdict(s) {
 
 const sentence = (s) =>
   `${s.name}: both eject a dead server after ${seconds(s.detection)}, on average over the fleet. Φ = ${number(s.threshold)} ejects sound servers ` +
-  `${count(s.phi)} times in ${number(s.fleet.hours, 2)} server-hours, k = ${number(s.k)} ${count(s.fixed)} times: ${verdict(s)}. ` +
+  `${count(s.phi)} times in ${number(s.fleet.hours, 2)} server-hours, k = ${number(s.k)} does so ${count(s.fixed)} times: ${verdict(s)}. ` +
   `φ waits ${seconds(s.near)} for the first server and ${seconds(s.far)} for the last one; k × T ${seconds(s.detection)} for each.`;
 
 function picture(s) {

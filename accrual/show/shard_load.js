@@ -22,7 +22,7 @@ function picture(s) {
   const width = (BOX.right - BOX.left) / s.n;
   const gap = Math.min(width * 0.15, 8);
   return [
-    node("svg:text", { x: BOX.left, y: 16 }, "bars: share of the users; lines: share of the requests; orange: the shard that dies"),
+    node("svg:text", { x: BOX.left, y: 16 }, "bars: share of the users; lines: share of the requests; ✗: the shard that dies"),
     ...rounds(0, top).flatMap((share) => [
       node("svg:line", { class: "grid", x1: BOX.left, x2: BOX.right, y1: y(share), y2: y(share) }),
       node("svg:text", { class: "end", x: BOX.left - 8, y: y(share) + 4 }, `${number(100 * share)} %`),
@@ -32,6 +32,7 @@ function picture(s) {
         class: k === s.killed ? "dead" : "held", x: BOX.left + k * width + gap, y: y(users / 1000),
         width: width - 2 * gap, height: BOX.bottom - y(users / 1000),
       }, node("svg:title", {}, `shard ${k + 1}: ${users} users, ${number(100 * s.requests[k])} % of the requests`))),
+    node("svg:text", { class: "fixed middle over-lines", x: BOX.left + (s.killed + 0.5) * width, y: y(s.users[s.killed] / 1000) - 5 }, "✗"),
     ...s.requests.map((share, k) =>
       node("svg:line", { class: "asked", x1: BOX.left + k * width + gap / 2, x2: BOX.left + (k + 1) * width - gap / 2, y1: y(share), y2: y(share) })),
     node("svg:line", { class: "tie", x1: BOX.left, x2: BOX.right, y1: y(1 / s.n), y2: y(1 / s.n) }),

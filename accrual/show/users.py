@@ -485,7 +485,7 @@ class Ejection(Widget):
     Examples
     --------
     >>> Ejection()
-    Ejection(eight alike, that pause: both eject the dead after 0.245 s; Phi = 8 ejects 773 wrongly, k = 2.45 739)
+    Ejection(eight alike, that pause: the dead out after 0.245 s; wrongly by Phi = 8: 773 times, by k = 2.45: 739)
     """
 
     _css = source("phi.css", "tradeoff.css", "users.css")
@@ -517,7 +517,7 @@ class Ejection(Widget):
         """What the widget shows now, in words."""
         found, index = self._fleets[self.shown], self.stops.index(self.threshold)
         return (
-            f"{self.shown}: both eject the dead after {found['detection_time'][index]:.3f} s; "
-            f"Phi = {self.threshold:g} ejects {found['phi'][index]:,} wrongly, "
-            f"k = {found['k'][index]:.3g} {found['fixed'][index]:,}"
+            f"{self.shown}: the dead out after {found['detection_time'][index]:.3f} s; wrongly by "
+            f"Phi = {self.threshold:g}: {found['phi'][index]:,} times, by k = {found['k'][index]:.3g}: "
+            f"{found['fixed'][index]:,}"
         )
