@@ -19,6 +19,7 @@ ITEMS = {
     "04_tradeoff": [69, 72, *range(91, 95)],
     "05_when_phi_lies": [71, 93],
     "06_threads_and_processes": [*range(8, 20), 34],
+    "08_users_and_shards": range(35, 40),
 }
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 
