@@ -10,7 +10,6 @@ import typing
 from typing import TYPE_CHECKING, Any, Final
 
 from accrual.lab.running import LABS, Lab
-from accrual.tables import aligned
 
 if TYPE_CHECKING:
     import argparse
