@@ -1,6 +1,6 @@
 // One timeout on each rung of the ladder: mistakes in a minute, on a logarithmic scale, and what phi makes of the same.
 
-const PLOT = { left: 250, right: 560, top: 44, row: 40 };
+const PLOT = { left: 262, right: 570, top: 44, row: 40 };
 const LEAST = 0.03; // mistakes in a minute: less than one in half an hour, which most of the recordings are too short for
 
 function render({ model, el }) {

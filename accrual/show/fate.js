@@ -1,8 +1,9 @@
 // Boxes in boxes, from a container to a datacenter. A fault stays in its box, and takes what is inside.
 
-const CELL = { left: 30, width: 116, gap: 0, top: 96, height: 54 };
-const BOXES = ["datacenter", "cluster", "host", "vm", "container"]; // from the outside in
-const NAMES = { datacenter: "datacenter", cluster: "cluster", host: "host", vm: "virtual machine: one kernel, one bridge", container: "" };
+const CELL = { left: 14, width: 122 };
+const STEP = 20; // from the top of a box to that of the box inside it
+const BOXES = ["datacenter", "cluster", "host", "vm"]; // from the outside in; the containers are the services' own boxes
+const NAMES = { datacenter: "datacenter", cluster: "cluster", host: "host", vm: "VM" };
 
 function render({ model, el }) {
   const [services, faults] = [model.get("services"), model.get("faults")];
@@ -12,7 +13,7 @@ function render({ model, el }) {
     model.save_changes();
   };
   const fault = slider("fault", "In payment", faults.length, move);
-  const svg = node("svg:svg", { viewBox: "0 0 760 196", role: "img" });
+  const svg = node("svg:svg", { viewBox: "0 0 760 188", role: "img" });
   const words = node("p", { class: "verdict", "aria-live": "polite" });
   const kinds = ["container", "network", "vm", "host", "cluster", "datacenter"];
   const step = (k) => button(k < 0 ? "←" : "→", k < 0 ? "the fault before, further in" : "the next fault, further out",
@@ -34,23 +35,25 @@ function render({ model, el }) {
     // The bridge and the kernel are a virtual machine's own.
     const struck = now.domain === "network" ? "vm" : now.domain;
     svg.replaceChildren(
+      node("svg:text", { x: CELL.left, y: 12 }, "boxes with a name in them are containers"),
       ...BOXES.flatMap((kind, depth) => boxes(kind).flatMap((columns) => {
-        const inset = 5 * depth;
-        const top = 8 + 19 * depth;
-        const left = CELL.left + columns[0] * CELL.width + inset - 20;
-        const width = columns.length * CELL.width - 2 * inset;
+        const inset = 2 + 6 * depth;
+        const top = 22 + STEP * depth;
+        const left = CELL.left + columns[0] * CELL.width + inset;
         const hit = kind === struck && columns.includes(0);
-        const narrow = columns.length === 1 && kind === "vm";
         return [
-          node("svg:rect", { class: `domain${depth < 3 ? " outer" : ""}${hit ? " struck" : ""}`, x: left, y: top, width, height: 180 - 2 * top + 8, rx: 4 }),
-          node("svg:text", { x: left + 5, y: top + 13 }, narrow ? "machine" : NAMES[kind]),
+          node("svg:rect", {
+            class: `domain${depth < 3 ? " outer" : ""}${hit ? " struck" : ""}`, x: left, y: top,
+            width: columns.length * CELL.width - 2 * inset, height: 160 - (STEP + 6) * depth, rx: 4,
+          }),
+          node("svg:text", { x: left + 6, y: top + 14 }, kind === "vm" && columns.length > 1 ? "VM: one kernel, one bridge" : NAMES[kind]),
         ];
       })),
       ...services.flatMap(({ name }, column) => {
-        const center = CELL.left + (column + 0.5) * CELL.width - 20;
+        const center = CELL.left + (column + 0.5) * CELL.width;
         return [
-          node("svg:rect", { class: `service${gone.has(name) ? " hit" : ""}`, x: center - 32, y: 88, width: 64, height: 18, rx: 3 }),
-          node("svg:text", { class: `middle ${gone.has(name) ? "hit" : "strong"}`, x: center, y: 101 }, gone.has(name) ? `✗ ${name}` : name),
+          node("svg:rect", { class: `service${gone.has(name) ? " hit" : ""}`, x: center - 37, y: 106, width: 74, height: 40, rx: 3 }),
+          node("svg:text", { class: `middle ${gone.has(name) ? "hit" : "strong"}`, x: center, y: 130 }, gone.has(name) ? `✗ ${name}` : name),
         ];
       }),
     );

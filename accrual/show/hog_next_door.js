@@ -34,6 +34,7 @@ function render({ model, el }) {
         node("svg:line", { class: "grid", x1: x(t), x2: x(t), y1: ROOM.top - 14, y2: bottom }),
         node("svg:text", { class: "middle", x: x(t), y: bottom + 16 }, t ? seconds(t) : "0"),
       ]),
+      node("svg:line", { class: "fixed level", x1: x(wait), x2: x(wait), y1: ROOM.top - 14, y2: bottom }),
       ...phases.flatMap((one, row) => {
         const y = ROOM.top + ROOM.row * row + 20;
         return [
@@ -46,10 +47,9 @@ function render({ model, el }) {
           node("svg:g", { class: "phi" },
             node("svg:line", { class: "phi level", x1: x(one.patience[at]), x2: x(one.patience[at]), y1: y - 20, y2: y + 20 }),
             node("svg:circle", { class: "phi mark", cx: x(one.patience[at]), cy: y - 20, r: 5.5 }),
-            node("svg:text", { class: "phi", x: x(one.patience[at]) + 9, y: y - 14 }, `φ: ${seconds(one.patience[at])}`)),
+            node("svg:text", { class: "phi over-lines", x: x(one.patience[at]) + 9, y: y - 12 }, `φ: ${seconds(one.patience[at])}`)),
         ];
       }),
-      node("svg:line", { class: "fixed level", x1: x(wait), x2: x(wait), y1: ROOM.top - 14, y2: bottom }),
       node("svg:rect", { class: "fixed mark", x: x(wait) - 6, y: ROOM.top - 22, width: 12, height: 12 }),
       node("svg:text", { class: "fixed", x: x(wait) + 10, y: ROOM.top - 11 }, `k × T: ${seconds(wait)}`),
     );

@@ -205,7 +205,7 @@ _WINDOW: Final = 100
 _RUNGS: Final = (
     ("process", "a process on an idle core", "idle", "recorded"),
     ("container", "a container at its CPU quota", "cpu-quota", "recorded"),
-    ("vm", "a virtual machine, now and then stopped", "vm", "recorded"),
+    ("vm", "a virtual machine, stopped at times", "vm", "recorded"),
     ("host", "another host in the rack", "gamma:mean=0.25ms,deviation=0.1ms", "assumed"),
     ("cluster", "another cluster of the building", "gamma:mean=0.5ms,deviation=0.3ms", "assumed"),
     ("datacenter", "another city, a queue on the way", "jittery", "recorded over an emulated path"),

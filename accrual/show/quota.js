@@ -1,6 +1,6 @@
 // A group at its CPU quota: slices in which it runs, and the heartbeats that leave in them.
 
-const TRACK = { left: 20, right: 740, top: 46, height: 44 };
+const TRACK = { left: 20, right: 720, top: 46, height: 44 };
 
 function render({ model, el }) {
   const [stops, found, period, span] = ["stops", "found", "period", "span"].map((name) => model.get(name));
@@ -9,7 +9,7 @@ function render({ model, el }) {
     model.set(name, stops[name][index]);
     model.save_changes();
   };
-  const share = slider("share", "Share of a processor", stops.share.length, move("share"));
+  const share = slider("share", "Processor share", stops.share.length, move("share"));
   const quota = slider("quota", "Counted over", stops.quota.length, move("quota"));
   const bottom = TRACK.top + TRACK.height;
   const svg = node("svg:svg", { viewBox: `0 0 760 ${bottom + 34}`, role: "img" });

@@ -89,8 +89,8 @@ check("07.1", k_without_mistakes)
 
 # %% [markdown] {"items": [27]}
 # So a timeout *can* sit this out, and with less patience than φ needs beside the hogs. But somebody has to know the
-# hogs beforehand, and then everybody pays for them at all times: φ waits 28 ms while the victim is alone, that timeout
-# always 80. **φ adapts to a neighbour; a cap makes it unnecessary.**
+# hogs beforehand, and then everybody pays for them at all times: φ waits 28 ms while the victim is alone, that
+# timeout always 80. **φ adapts to a neighbour; a cap makes it unnecessary.**
 #
 # To run it yourself, on Linux, as root, with bubblewrap (`accrual doctor` says what is missing): `accrual lab
 # containers --part hog`, or set `LIVE` here. It takes about 10 s.
@@ -120,15 +120,15 @@ for row in recorded("containers").rows[:4]:
 
 # %% [markdown] {"items": [29]}
 # **See.** Four caps, and four ways to meet one. Memory *ends* whoever exceeds it. Processes are *refused*: the fork
-# fails, and the program may cope. Processor and disk only *slow down*, to 0.20 of a processor and 1.96 MiB/s: nobody is
-# told, everything takes longer. (Network bandwidth can be capped too, by `tc` rather than by a cgroup; the lab does
-# not try it.)
+# fails, and the program may cope. Processor and disk only *slow down*, to 0.20 of a processor and 1.96 MiB/s: nobody
+# is told, everything takes longer. (Network bandwidth can be capped too, by `tc` rather than by a cgroup; the lab
+# does not try it.)
 #
 # Slowing down has a shape. A quota says "20 ms of each 100 ms". Whoever has used up the 20 ms is *stopped* for the
 # other 80, heartbeats and all.
 #
-# **Predict.** Now the hog is in *your own* container, which may use 20 % of a processor. A fifth of the speed: how far
-# apart are your heartbeats at most, if they are due each 10 ms?
+# **Predict.** Now the hog is in *your own* container, which may use 20 % of a processor. A fifth of the speed: how
+# far apart are your heartbeats at most, if they are due each 10 ms?
 
 # %%
 longest_ms = None  # 12, 50, 90 or 500?
@@ -157,11 +157,11 @@ for name in ("idle", "contended", "cpu-quota", "vm"):
 print("You said:", longest_ms)
 
 # %% [markdown] {"items": [27, 29]}
-# **Explain.** On `cpu-quota` 3 × T is wrong 3,368 times in ten minutes, φ a tenth as often: its deviation is of a kind
-# that can be learned. But look at the last column: at *equal detection time* a timeout is wrong 17 times, for 95 ms is
-# just above what the quota makes. Whoever knows the quota need not learn it. On `vm` φ is the worst of all: stops come
-# out of the blue, a hundred calm intervals later all is forgotten, and a small deviation is soon exceeded. (And on
-# `idle` each of its 158 mistakes lasts 0.2 ms.)
+# **Explain.** On `cpu-quota` 3 × T is wrong 3,368 times in ten minutes, φ a tenth as often: its deviation is of a
+# kind that can be learned. But look at the last column: at *equal detection time* a timeout is wrong 17 times, for 95
+# ms is just above what the quota makes. Whoever knows the quota need not learn it. On `vm` φ is the worst of all:
+# stops come out of the blue, a hundred calm intervals later all is forgotten, and a small deviation is soon exceeded.
+# (And on `idle` each of its 158 mistakes lasts 0.2 ms.)
 #
 # So a cap protects the *others*. It does nothing for who lives with the hog, and **the gap it makes is known
 # beforehand**:
@@ -196,8 +196,9 @@ check("07.2", longest_gap)
 # The lecture says that one service is about one container is about one process of the operating system, so that
 # microservices are *in essence process-level isolation*. That is nearly right, and worth saying exactly: **process +
 # namespaces + control group + image**. Only the first keeps a crash in. The second keeps others out of sight, the
-# third out of reach of your hunger, the fourth makes it start the same everywhere. Each can be had without the others:
-# that is how the lab's containers are made, with bubblewrap for the view and a folder of cgroups for the caps.
+# third out of reach of your hunger, the fourth makes it start the same everywhere. Each can be had without the
+# others: that is how the lab's containers are made, with bubblewrap for the view and a folder of cgroups for the
+# caps.
 #
 # **Do.** True or false?
 #
@@ -218,12 +219,12 @@ check("07.3", answers)
 # %% [markdown] {"items": [30, 31, 32, 33]}
 # ## Boxes in boxes: shared fate *(4 minutes)*
 #
-# A container ends at the kernel. Around it is the next box, and the next: a **virtual machine** has a kernel and fixed
-# memory of its own, a **host** a plug, a **cluster** its switches and who runs it, a **datacenter** its power. Whatever
-# two services are both inside of, they lose together.
+# A container ends at the kernel. Around it is the next box, and the next: a **virtual machine** has a kernel and
+# fixed memory of its own, a **host** a plug, a **cluster** its switches and who runs it, a **datacenter** its power.
+# Whatever two services are both inside of, they lose together.
 #
-# **Predict.** Order and payment are containers side by side, on Docker's default network: a *bridge*, a switch made of
-# software. It goes down. How many of the two processes end?
+# **Predict.** Order and payment are containers side by side, on Docker's default network: a *bridge*, a switch made
+# of software. It goes down. How many of the two processes end?
 
 # %%
 processes_that_end = None  # 0, 1 or 2?
@@ -267,8 +268,8 @@ distance
 # %%
 for rung in distance.rungs:
     print(
-        f"{rung['level']:11} round trip {1e3 * rung['round_trip']:6.2f} ms, deviation {1e3 * rung['deviation']:6.2f} ms:",
-        f"needs {1e3 * rung['needs']:5,.0f} ms ({rung['source']})",
+        f"{rung['level']:11} round trip {1e3 * rung['round_trip']:6.2f} ms,",
+        f"deviation {1e3 * rung['deviation']:6.2f} ms: needs {1e3 * rung['needs']:5,.0f} ms ({rung['source']})",
     )
 print("You said:", needs_the_longest)
 
@@ -276,26 +277,39 @@ print("You said:", needs_the_longest)
 # **Slide** the timeout. There is no place for it that is right on all rungs: 30 ms is longer than needed on three of
 # them and wrong 13 times a minute in the other city, 345 times at the quota.
 #
-# **Explain.** *How far* hardly matters. A round trip is added to the detection time, once; a timeout is exceeded by what
-# *varies*, the deviation, and that comes of what is shared: a processor, a host, a queue on the line. A quiet host across
-# the room keeps time better than a crowded container on your own. So: **for each rung its own parameters**, and measure
-# the deviation there (`accrual record`), do not guess it from the distance. Or take φ, which finds the scale by
-# itself, and of what comes out of the blue it knows as little as you do.
+# **Explain.** *How far* hardly matters. A round trip is added to the detection time, once; a timeout is exceeded by
+# what *varies*, the deviation, and that comes of what is shared: a processor, a host, a queue on the line. A quiet
+# host across the room keeps time better than a crowded container on your own. So: **for each rung its own
+# parameters**, and measure the deviation there (`accrual record`), do not guess it from the distance. Or take φ,
+# which finds the scale by itself, and of what comes out of the blue it knows as little as you do.
 
 # %% [markdown] {"items": [22, 23]}
 # ## Who restarts it: three cards *(3 minutes)*
 #
 # Someone has to decide where all those boxes go, and notice when one is gone.
 #
-# | | Microservices | Kubernetes | Mesos |
-# |---|---|---|---|
-# | **is** | a way to cut: small services, each with its own run time; Amazon, Alibaba, Huawei and Microsoft build so | a manager of containers on a cluster | a manager of a cluster's resources, for frameworks above it (lecture 9); retired by now |
-# | **places** | nothing by itself | *pods*, one or a few containers, on nodes that have what they request | *tasks*, where a framework accepts the offer of an agent |
-# | **restarts** | nothing by itself | containers that end or fail a probe, there and then; pods of a lost node elsewhere, after some 5 minutes more | nothing by itself: it tells the framework, which does (Marathon) |
-# | **detects** | by timeouts of each call | a **node lease**: renewed each 10 s, run out after 50 s (40 s up to 1.31); probes: 3 failures, 10 s apart | pings to the agent: 5 unanswered, 15 s each, so 75 s |
-# | **that is** | what you make of it | **k × T, k = 5, T = 10 s** | **k × T, k = 5, T = 15 s** |
+# **Microservices**, as Amazon, Alibaba, Huawei and Microsoft build them: a way to *cut*. Small services, each with a
+# run time of its own.
 #
-# None of it is a history, a deviation or a φ: with periods of 10 s and a network that one knows, lesson 4's verdict,
+# - *places, restarts:* nothing by itself
+# - *detects:* by a timeout for each call. **It is what you make of it.**
+#
+# **Kubernetes**, a manager of containers on a cluster (lecture 9).
+#
+# - *places* pods, of one or a few containers each, on nodes that have room for what they request
+# - *restarts* a container that ends, or fails its probe, on the spot; pods of a lost node on another, after 5 minutes
+#   more
+#
+# - *detects* a lost node by its **lease**: renewed each 10 s, run out after 50 s (40 s up to 1.31). A probe fails
+#   three times, 10 s apart. **Both are k × T**, with k = 5 and k = 3.
+#
+# **Mesos**, a manager of a cluster's resources, for frameworks above it (lecture 9); retired by now.
+#
+# - *places* tasks, where a framework accepts what an agent offers
+# - *restarts* nothing by itself: it tells the framework (Marathon, say), which does
+# - *detects* a lost agent by pings: five without an answer, 15 s each. **k × T again**, 75 s.
+#
+# None of them has a history, a deviation or a φ: with periods of 10 s and a network that one knows, lesson 4's verdict,
 # the fixed timeout, is what everybody took. The price is a minute.
 
 # %%
@@ -304,8 +318,8 @@ print(ac.presets.kubernetes.differs)
 
 # %% [markdown] {"items": [22, 23]}
 # **Do.** A node loses its power, at any time. Its kubelet had renewed the lease each 10 s, the controller looks each
-# 5 s and suspects a lease that was not renewed for 50 s. How long after the crash does it know, at the earliest and at
-# the latest?
+# 5 s and suspects a lease that was not renewed for 50 s. How long after the crash does it know, at the earliest and
+# at the latest?
 
 # %%
 earliest, latest = None, None  # in seconds
@@ -318,12 +332,12 @@ check("07.4", None if earliest is None else (earliest, latest))
 # %% [markdown] {"items": [20, 21]}
 # ## Does isolation raise utilisation? *(4 minutes)*
 #
-# The lecture says that isolating resources makes better use of the hardware, and that its upkeep is easier. The second
-# is plain: what is apart can be changed apart. And the first?
+# The lecture says that isolating resources makes better use of the hardware, and that its upkeep is easier. The
+# second is plain: what is apart can be changed apart. And the first?
 #
-# **Predict.** Three services keep 2 workers busy each, on average, and at most 1 % of the requests may find none free. A
-# pool of 4 workers each would be busy half the time. How many does each need, if it may not borrow from the others?
-# And all three together, if they may?
+# **Predict.** Three services keep 2 workers busy each, on average, and at most 1 % of the requests may find none
+# free. A pool of 4 workers each would be busy half the time. How many does each need, if it may not borrow from the
+# others? And all three together, if they may?
 
 # %%
 each_needs, together_need = None, None
@@ -341,10 +355,10 @@ print("You said:", each_needs, "and", together_need)
 
 # %% [markdown] {"items": [20, 21]}
 # **Explain.** Both are true, of different befores. Where each service had *whole machines* of its own (8 workers each
-# here), containers on shared hosts raise utilisation: for three services from 25 to 28.5 %, for twelve small ones that
-# keep 4 workers busy in all from 4 to 11 %. That is what the lecture has in mind. Where all had shared *one pool*, walls
-# *lower* it, here from 46 to 28.5 %: when order has a rush, the idle workers next door may not help. (The formulas are
-# Erlang's, of 1917, for telephone lines.)
+# here), containers on shared hosts raise utilisation: for three services from 25 to 28.5 %, for twelve small ones
+# that keep 4 workers busy in all from 4 to 11 %. That is what the lecture has in mind. Where all had shared *one
+# pool*, walls *lower* it, here from 46 to 28.5 %: when order has a rush, the idle workers next door may not help.
+# (The formulas are Erlang's, of 1917, for telephone lines.)
 #
 # What the eight workers more buy is in the last column: when payment hangs, the pool refuses 71 % of *everybody's*
 # requests, the bulkheads 83 % of payment's and as good as none of the others'. **Isolation is not a saving. It is an
@@ -366,9 +380,9 @@ check("07.5", premium)
 # %% [markdown] {"items": [34]}
 # ## All strategies compared *(3 minutes)*
 #
-# The lecture ends with a table of all strategies. In lesson 6 you filled it in by thinking. Here it is once more, with
-# what the labs *measured* in it (`compare`, `containers`, `vm` and `hosts`, on two cores of a virtual machine, Debian
-# 12): those cells have a star. The others are the model's, and the larger costs are assumed.
+# The lecture ends with a table of all strategies. In lesson 6 you filled it in by thinking. Here it is once more,
+# with what the labs *measured* in it (`compare`, `containers`, `vm` and `hosts`, on two cores of a virtual machine,
+# Debian 12): those cells have a star. The others are the model's, and the larger costs are assumed.
 
 # %%
 table = levels()
@@ -376,21 +390,19 @@ table
 
 # %% [markdown] {"items": [34]}
 # **See.** From left to right a staircase: each boundary stops one more kind of fault, and the costs grow by powers of
-# ten. (The virtual machine's 11 s are of one that is interpreted, three at a time on two cores; with the hardware's
-# help it is well below.) Nothing on the left of the table is "worse". It is cheaper, and stops less.
+# ten. (The virtual machine's 11 s are of three that boot at once on two cores, interpreted; a smaller guest, alone,
+# took 1.6 to 2.1 s there.) Nothing on the left of the table is "worse". It is cheaper, and stops less.
 #
 # **Do.** Which is the *finest* level at which none of some faults in payment takes another service along?
-# `table.taken[level][fault]` is a pair: how many of the three services it takes, and whether a lab did it. `iso.LEVELS`
-# has the names of the levels, from the finest on.
+# `table.taken[level][fault]` is a pair: how many of the three services it takes, and whether a lab did it.
+# `iso.LEVELS` has the names of the levels, from the finest on.
 
 
 # %%
 def finest(faults):
     """The name of the finest level at which each of these faults takes one service only."""
     # solution
-    for level in iso.LEVELS:
-        if all(table.taken[level][fault][0] == 1 for fault in faults):
-            return level
+    return next(level for level in iso.LEVELS if all(table.taken[level][fault][0] == 1 for fault in faults))
 
 
 check("07.6", finest)
@@ -402,8 +414,8 @@ check("07.6", finest)
 #   and a cap on the neighbour makes that unnecessary.
 # - A **cap on yourself** stops you for quota × (1 − share) at a time. That is known beforehand: set k by it.
 # - A **container is a process** + namespaces + control group + image. Kernel and bridge it shares.
-# - What two services are both inside of, **they lose together**. Next comes the virtual machine, the host, the cluster,
-#   the datacenter; each needs **its own parameters**, by its deviation rather than its distance.
+# - What two services are both inside of, **they lose together**. Next comes the virtual machine, the host, the
+#   cluster, the datacenter; each needs **its own parameters**, by its deviation rather than its distance.
 # - Kubernetes and Mesos detect a lost machine by **k × T**, within a minute or so.
 # - Isolation can **raise** utilisation (against machines of one's own) and **lower** it (against one pool). Its price
 #   is Erlang's, and it is an insurance.
@@ -412,7 +424,7 @@ check("07.6", finest)
 # `accrual.show.neighbours.levels([...])` with their results in the place of the recorded ones.
 #
 # **Sources.** A. K. Erlang, *Solution of some problems in the theory of probabilities of significance in automatic
-# telephone exchanges*, 1917. B. Burns, B. Grant, D. Oppenheimer, E. Brewer and J. Wilkes, *Borg, Omega, and Kubernetes*,
-# ACM Queue 14, 2016. B. Hindman and others, *Mesos: a platform for fine-grained resource sharing in the data center*,
-# NSDI 2011. J. Dean and L. A. Barroso, *The tail at scale*, Communications of the ACM 56, 2013, on noisy neighbours.
-# M. Nygard, *Release It!*, 2007, on bulkheads.
+# telephone exchanges*, 1917. B. Burns, B. Grant, D. Oppenheimer, E. Brewer and J. Wilkes, *Borg, Omega, and
+# Kubernetes*, ACM Queue 14, 2016. B. Hindman and others, *Mesos: a platform for fine-grained resource sharing in the
+# data center*, NSDI 2011. J. Dean and L. A. Barroso, *The tail at scale*, Communications of the ACM 56, 2013, on
+# noisy neighbours. M. Nygard, *Release It!*, 2007, on bulkheads.

@@ -43,7 +43,7 @@ def by_rules(faults):
     return list(iso.LEVELS)[max((needs | {"datacenter": 6})[end] for end in ends.values())]
 
 
-TRUTH = dict(a=True, b=False, c=True, d=True, e=False, f=True)
+TRUTH = {"a": True, "b": False, "c": True, "d": True, "e": False, "f": True}
 
 RIGHT = {
     "07.1": [8, 8.0, "8", next(k for k in range(1, 99) if recorded("containers").facts["hog_longest"] < k * 0.01)],
