@@ -20,7 +20,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux
 @pytest.fixture(autouse=True)
 def _findable(monkeypatch, tmp_path):
     """The labs of the tests are importable in their own processes, which have a place of their own for folders."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(sample_labs.__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", sample_labs.PATH)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
 
