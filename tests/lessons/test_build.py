@@ -21,6 +21,7 @@ ITEMS = {
     "06_threads_and_processes": [*range(8, 20), 34],
     "08_users_and_shards": range(35, 40),
     "07_containers_and_beyond": range(20, 35),
+    "09_failover": [*range(74, 80), 88],
 }
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 
