@@ -15,7 +15,7 @@ from accrual.recovery import Cluster, Crash, Cut, lost_writes, simulate
 from accrual.show.widget import Widget, source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from accrual.lab import LabResult
     from accrual.recovery import Run
@@ -274,7 +274,7 @@ def _nearest(stops: Sequence[float], name: str, wanted: float) -> float:
     return min(stops, key=lambda stop: abs(stop - wanted))
 
 
-def _validator(name: str, stops: Sequence[float]) -> Callable[[Any, dict[str, Any]], Any]:
+def _validator(name: str, stops: Sequence[float]) -> Any:
     return validate(name)(lambda self, proposal: _nearest(stops, name, proposal["value"]))
 
 
@@ -340,7 +340,7 @@ class Fallback(Widget):
     Attributes
     ----------
     timeout : float
-        After which it turns asynchronous [s]; `NEVER` is one that does not come. Set it, and it goes to the nearest stop.
+        After which it turns asynchronous [s]; `NEVER` does not come. Set it, and it goes to the nearest stop.
     outage : float
         From the cut until the primary's machine dies [s]; likewise.
     found : dict of (float, float) to Run
