@@ -22,6 +22,7 @@ ITEMS = {
     "08_users_and_shards": range(35, 40),
     "07_containers_and_beyond": range(20, 35),
     "09_failover": [*range(74, 80), 88],
+    "10_replication": [84, 85, 86],
 }
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 
