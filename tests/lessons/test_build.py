@@ -18,6 +18,7 @@ ITEMS = {
     "03_phi": range(59, 74),
     "04_tradeoff": [69, 72, *range(91, 95)],
     "05_when_phi_lies": [71, 93],
+    "11_partition": [*range(80, 84), 86, 87, 88, 97],
 }
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 
