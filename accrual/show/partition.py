@@ -329,9 +329,9 @@ class CutNetwork(Widget):
 
     policy = Unicode().tag(sync=True)
     time = Float(0.0).tag(sync=True)
-    times = List().tag(sync=True)
-    runs = Dict().tag(sync=True)
-    cut = Dict().tag(sync=True)
+    times: List[Any] = List().tag(sync=True)
+    runs: Dict[Any, Any] = Dict().tag(sync=True)
+    cut: Dict[Any, Any] = Dict().tag(sync=True)
 
     def __init__(self, runs: Mapping[str, Run] | None = None) -> None:
         self.found = dict(policies() if runs is None else runs)
@@ -374,7 +374,7 @@ class CutNetwork(Widget):
         value = proposal["value"]
         if not 0 <= value <= self.times[-1]:
             raise TraitError(f"time must be from 0 to {self.times[-1]:g} s, got {value!r}")
-        return min(self.times, key=lambda stop: abs(stop - value))
+        return float(min(self.times, key=lambda stop: abs(stop - value)))
 
     def describe(self) -> str:
         """What the widget shows now, in words."""
@@ -408,9 +408,9 @@ class DeadOrCut(Widget):
 
     case = Int(0).tag(sync=True)
     guess = Unicode("").tag(sync=True)
-    cases = List().tag(sync=True)
-    kinds = List().tag(sync=True)
-    nodes = List().tag(sync=True)
+    cases: List[Any] = List().tag(sync=True)
+    kinds: List[Any] = List().tag(sync=True)
+    nodes: List[Any] = List().tag(sync=True)
 
     def __init__(self, cases: Sequence[Case] = CASES) -> None:
         if not cases:

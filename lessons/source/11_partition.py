@@ -204,7 +204,7 @@ if LIVE:
 
     found["partition"] = partition(system="etcd")
 print(f"{'':30}{'acknowledged':>13}{'refused or ?':>13}{'lost':>6}{'lost, after heal':>17}  read here")
-for name, result in found.items():
+for result in found.values():
     for row in result.rows:
         system = f"{result.parameters['system']}, {row['side']}"
         if result.parameters["min_replicas"]:
@@ -297,7 +297,8 @@ for fault, rows in said.items():
 # %%
 stable_after = None
 # solution
-stable_after = next(wait / 100 for wait in range(200) if not acted_wrongly(verdicts(recorded("recognition")), wait / 100))
+told = verdicts(recorded("recognition"))
+stable_after = next(wait / 100 for wait in range(200) if not acted_wrongly(told, wait / 100))
 
 check("11.3", stable_after)
 
@@ -384,8 +385,8 @@ for length in (0.5, 1, 2, 6):
 #
 # **Act** so that at most one side writes: a *majority* of all nodes, counting the dead; with two nodes or two sites,
 # a *witness* in a third place; *oldest* only if losing the larger side is fine. The losing side must stop **by
-# itself**, for nobody can tell it to: a *lease* that runs out. And the storage must refuse whoever does not know yet: *fencing*,
-# by terms or by power.
+# itself**, for nobody can tell it to: a *lease* that runs out. And the storage must refuse whoever does not know
+# yet: *fencing*, by terms or by power.
 #
 # **Heal.** Truncate or merge, count what was lost, and tell somebody. Expect the heal itself to cost: an old primary
 # that still accepts, a node that comes back with a high term, a rush of resynchronisation.
