@@ -6,6 +6,7 @@ Numbers and widgets are kept apart as in `accrual.show.phi`. All is computed bef
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -175,7 +176,7 @@ def suspicions(case: Case, nodes: Sequence[str] = NODES) -> dict[str, dict[str, 
 
 def _both(*pairs: str) -> tuple[tuple[str, str], ...]:
     """Both directions of links that are written as ``"ab"``."""
-    return tuple(way for one, two in pairs for way in ((one, two), (two, one)))
+    return tuple(way for pair in pairs for way in ((pair[0], pair[1]), (pair[1], pair[0])))
 
 
 CASES: Final = (
@@ -291,11 +292,10 @@ def acted_wrongly(said: Mapping[str, Sequence[tuple[float, str]]], stable_after:
     """
     wrong = []
     for fault, rows in said.items():
-        for (at, kind), following in itertools.pairwise([*rows, None]):
-            if following is None or following[0] - at >= stable_after:
-                if kind != fault:
-                    wrong.append(fault)
-                break
+        ends = [*(at for at, _ in rows[1:]), math.inf]
+        acted = next((kind for (at, kind), end in zip(rows, ends, strict=True) if end - at >= stable_after), fault)
+        if acted != fault:
+            wrong.append(fault)
     return wrong
 
 
