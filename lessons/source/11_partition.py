@@ -89,7 +89,7 @@ print("You said: CP", refused_cp, stale_cp, " AP", refused_ap, stale_ap)
 
 # %% [markdown] {"items": [80, 81, 82]}
 # Both prices grow as the cut lasts, 50 requests a second here, 25 stale reads a second there. Below the detection
-# time (0.5 s here) nobody has noticed anything. Step through the two runs: who is primary when?
+# time (0.4 s here) nobody has noticed anything. Step through the two runs: who is primary when?
 
 # %%
 Scrubber(policies(), choice="Policy")
