@@ -23,6 +23,7 @@ ITEMS = {
     "07_containers_and_beyond": range(20, 35),
     "09_failover": [*range(74, 80), 88],
     "10_replication": [84, 85, 86],
+    "11_partition": [*range(80, 84), 86, 87, 88, 97],
 }
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 
