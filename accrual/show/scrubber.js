@@ -94,8 +94,9 @@ function render({ model, el }) {
   const select = node("select", { "data-choice": "shown", ...KEYBOARD });
   select.append(...Object.keys(stories).map((name) => node("option", { value: name }, name)));
   select.addEventListener("change", () => {
-    model.set("at", stories[select.value].begin);
-    model.set("shown", select.value);
+    const name = select.value; // each change draws, and drawing sets the list to what is shown
+    model.set("shown", name);
+    model.set("at", stories[name].begin);
     model.save_changes();
   });
 
