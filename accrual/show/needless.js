@@ -68,8 +68,8 @@ function render({ model, el }) {
     const [p, f] = [found.phi[at.phi], found.fixed[at.fixed]];
     mirror(root, {
       decides: model.get("decides"), phi: p.threshold, k: f.threshold,
-      "phi-needless": p.needless, "phi-detection": p.detection, "phi-unavailable": p.unavailable, "phi-lost": p.lost,
-      "fixed-needless": f.needless, "fixed-detection": f.detection, "fixed-unavailable": f.unavailable, "fixed-lost": f.lost,
+      phiNeedless: p.needless, phiDetection: p.detection, phiUnavailable: p.unavailable, phiLost: p.lost,
+      fixedNeedless: f.needless, fixedDetection: f.detection, fixedUnavailable: f.unavailable, fixedLost: f.lost,
     });
   };
   root.append(
