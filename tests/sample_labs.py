@@ -9,6 +9,8 @@ from typing import Literal
 
 from accrual.lab import LabError, Lack, Scene, lab
 
+# Where a lab's own process finds this module, also by the name that pytest gives it when it looks for doctests here.
+PATH = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))])
 SLEEPER = [sys.executable, "-IS", "-c", "import sys, time; print('up', flush=True); time.sleep(1000)"]
 ORPHAN = f"""
 import os, subprocess, sys
@@ -38,7 +40,7 @@ def sample(scene: Scene, *, rate: float = 2.0, kind: Literal["plain", "odd"] = "
     return {"rows": [{"kind": kind, "twice": 2 * rate, "peers": peers}], "facts": {"folder": str(scene.folder)}}
 
 
-@lab("ending", limit=2.0)
+@lab("ending", limit=8.0)
 def ending(scene: Scene, *, how: str = "segfault"):
     """End in some way that is none."""
     if how == "segfault":

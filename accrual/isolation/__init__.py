@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from accrual.isolation.shop import FAULTS, LEVELS, SCENARIOS, SHOP, TICKETS, Fault, Level, Service
 
 if TYPE_CHECKING:
-    from accrual.isolation.balancer import Balanced, balance
+    from accrual.isolation.balancer import Balanced, balance, heartbeats
     from accrual.isolation.canary import Canary, release
     from accrual.isolation.model import Run, ServiceRun, simulate
     from accrual.isolation.placement import COSTS, OUTAGES, RULES, LevelComparison, Placement, compare_levels, place
@@ -39,7 +39,7 @@ _LATE = {
     name: f"accrual.isolation.{module}"
     for module, names in {
         "uptime": ("availability", "k_of_n", "series"),
-        "balancer": ("Balanced", "balance"),
+        "balancer": ("Balanced", "balance", "heartbeats"),
         "canary": ("Canary", "release"),
         "model": ("Run", "ServiceRun", "simulate"),
         "placement": ("COSTS", "OUTAGES", "RULES", "LevelComparison", "Placement", "compare_levels", "place"),
@@ -77,6 +77,7 @@ __all__ = [
     "compare_levels",
     "erlang_b",
     "erlang_c",
+    "heartbeats",
     "k_of_n",
     "overlaps",
     "place",

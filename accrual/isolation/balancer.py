@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from accrual.monitor import Change
 
-__all__ = ["ROUTES", "Balanced", "ServerRun", "balance", "suspicions"]
+__all__ = ["ROUTES", "Balanced", "ServerRun", "balance", "heartbeats", "suspicions"]
 
 ROUTES: Final = ("round-robin", "sticky")
 """Requests go to the servers in turn; or those of a user to one server, and to the next one while that is ejected."""
@@ -79,6 +79,8 @@ class Balanced(Result):
     servers : tuple of ServerRun
     arrivals : float64 array
         Of the requests [s].
+    user : int64 array
+        Whose each was.
     server : int64 array
         Where each was sent.
     failed : bool array
@@ -94,6 +96,7 @@ class Balanced(Result):
     users: float
     servers: tuple[ServerRun, ...]
     arrivals: NDArray[np.float64]
+    user: NDArray[np.int64]
     server: NDArray[np.int64]
     failed: NDArray[np.bool_]
 
@@ -124,7 +127,7 @@ class Balanced(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without the single requests."""
-        single = ("arrivals", "server", "failed")
+        single = ("arrivals", "user", "server", "failed")
         found = {name: value for name, value in super().to_dict().items() if name not in single}
         return found | {"wrongly": self.wrongly}
 
@@ -214,14 +217,11 @@ def balance(
     for number, stream in enumerate(of_servers):
         random = np.random.default_rng(stream)
         begins, ends = _pauses(random, pauses, pause, duration)
-        sent = np.arange(random.uniform(0, period), duration, period)
-        sent = _after(sent, begins, ends)
-        if number == 0:
-            sent = sent[(sent < fails) | (sent >= back)]
-        arrived = np.sort(sent + random.exponential(delay, len(sent)))
+        dies, returns = (fails, back) if number == 0 else (math.inf, math.inf)
+        arrived = _heartbeats(random, begins, ends, duration, period, delay, dies, returns)
         standing.append((begins, ends))
         ejected.append(suspicions(detector, threshold, arrived, duration))
-        alive.append((fails, back) if number == 0 else (math.inf, math.inf))
+        alive.append((dies, returns))
 
     random = np.random.default_rng(times)
     arrivals = np.sort(random.uniform(0, duration, random.poisson(rate * duration)))
@@ -262,9 +262,73 @@ def balance(
         users=len(np.unique(user[since & failed])) / asking if asking else math.nan,
         servers=tuple(runs),
         arrivals=arrivals,
+        user=user,
         server=server,
         failed=failed,
     )
+
+
+def heartbeats(
+    duration: float,
+    *,
+    period: float = 0.1,
+    delay: float = 0.002,
+    pauses: float = 0.05,
+    pause: float = 0.3,
+    seed: int = 0,
+) -> NDArray[np.int64]:
+    """When the heartbeats of one server that lives arrive at the balancer: what `balance` ejects by, for a study.
+
+    Parameters
+    ----------
+    duration : float
+        For how long [s].
+    period, delay, pauses, pause : float
+        As in `balance`.
+    seed : int
+
+    Returns
+    -------
+    int64 array
+        Arrivals, in order [ns]: what `accrual.curve` and `accrual.compare` take.
+
+    Raises
+    ------
+    ValueError
+        With name, bound and value.
+
+    Examples
+    --------
+    >>> import accrual as ac
+    >>> day = heartbeats(86_400, pauses=0.01)  # 864 pauses; exp(-1.5) of them outlast 5 periods less half a one
+    >>> len(day), ac.qos(day, ac.FixedTimeout(period=0.1), 5).mistakes
+    (864000, 187)
+    """
+    duration, period = as_positive("duration", duration, "seconds"), as_positive("period", period, "seconds")
+    delay = as_positive("delay", delay, "seconds", zero=True)
+    pauses, pause = as_positive("pauses", pauses, "pauses a second", zero=True), as_positive("pause", pause, "seconds")
+    check_size("heartbeats (duration over period)", duration / period)
+    check_size("pauses", duration * pauses)
+    random = np.random.default_rng(as_seed(seed))
+    begins, ends = _pauses(random, pauses, pause, duration)
+    arrived = _heartbeats(random, begins, ends, duration, period, delay)
+    return np.rint(arrived * NS).astype(np.int64)
+
+
+def _heartbeats(
+    random: np.random.Generator,
+    begins: NDArray[np.float64],
+    ends: NDArray[np.float64],
+    duration: float,
+    period: float,
+    delay: float,
+    dies: float = math.inf,
+    returns: float = math.inf,
+) -> NDArray[np.float64]:
+    """When the heartbeats of a server with these pauses arrive; it sends none from `dies` to `returns` [s]."""
+    sent = _after(np.arange(random.uniform(0, period), duration, period), begins, ends)
+    sent = sent[(sent < dies) | (sent >= returns)]
+    return np.sort(sent + random.exponential(delay, len(sent)))
 
 
 def suspicions(

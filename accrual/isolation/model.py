@@ -13,6 +13,7 @@ import dataclasses
 import heapq
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from accrual.isolation.shop import SCENARIOS, Service
 from accrual.tables import figure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -217,7 +218,7 @@ def simulate(
     fault: str | None = None,
     service: str | None = None,
     shared_pool: bool = False,
-    workers: int = 12,
+    workers: int | Mapping[str, int] = 12,
     places: int | None = None,
     copies: int = 1,
     capped: bool | None = None,
@@ -251,8 +252,8 @@ def simulate(
         The one that the fault is in; by default ``payment``, or the last if there is none.
     shared_pool : bool
         At level ``thread``: one pool for all services, instead of a bulkhead for each.
-    workers : int
-        Of all pools of one copy, in all; bulkheads get theirs by load, one at least.
+    workers : int or mapping of str to int
+        Of all pools of one copy, in all; bulkheads get theirs by load, one at least. Or of each service's own pool.
     places : int, optional
         In the queue of each pool; 0 refuses at once what finds no free worker. By default without end.
     copies : int
@@ -270,7 +271,7 @@ def simulate(
     hits : float
         The share of the struck service's requests that meet an exception, a hang or a slow call.
     hang : float
-        For how long a hung call keeps its worker [s]: the timeout of the call, if it has one.
+        For how long a hung call keeps its worker [s]: the timeout of the call, if it has one. Its request fails, then.
     drag : float
         So many times as long slow calls take.
     crowd : float
@@ -315,7 +316,14 @@ def simulate(
     placed = place(
         level, names, copies=copies, shared_pool=shared_pool, own_network=own_network, capped=capped
     )  # checks level and copies
-    workers = as_count("workers", workers, 1 if shared_pool else len(names))
+    if isinstance(workers, Mapping):
+        if shared_pool:
+            raise ValueError(f"workers must be a number with a shared pool, got one for each service: {dict(workers)}")
+        if set(workers) != set(names):
+            raise ValueError(f"workers must have a number for each of {', '.join(names)}, got {', '.join(workers)}")
+        workers = {name: as_count(f"workers of {name}", workers[name]) for name in names}
+    else:
+        workers = as_count("workers", workers, 1 if shared_pool else len(names))
     places = None if places is None else as_count("places", places, 0)
     rate = as_positive("rate", rate, "requests a second")
     duration = as_positive("duration", duration, "seconds")
@@ -335,11 +343,15 @@ def simulate(
     down = _down_for(placed, level, fault, lasts, detection, start)
     window = (strikes, strikes + down) if fault is not None else (0.0, duration)
     loads = {name: rate * of.share * of.work for name, of in offered.items()}
-    sizes = {"shared": workers} if shared_pool else divide(workers, loads)
+    if isinstance(workers, Mapping):
+        sizes = dict(workers)
+    else:
+        sizes = {"shared": workers} if shared_pool else divide(workers, loads)
 
     begun = np.full(len(traffic), math.nan)
     ended = np.full(len(traffic), math.nan)
     outcome = np.zeros(len(traffic), dtype=np.int64)
+    given_up = np.zeros(len(traffic), dtype=np.bool_)
     reached = placed.reach(fault, struck) if fault is not None else ()
     rule = RULES[fault] if fault is not None else None
     at_domain = {} if fault is None else {(i.service, i.copy): i for i in reached}
@@ -366,12 +378,15 @@ def simulate(
             begun[mine], ended[mine], outcome[mine] = _through(
                 traffic.arrivals[mine], work, worse, size, places, window, effect
             )
+            if effect == "holds":
+                given_up[mine[hit & _within(begun[mine], window)]] = True
             if effect in ("errors", "lies"):
                 bad = _within(begun[mine], window) if effect == "errors" else _within(ended[mine], window)
                 outcome[mine[bad & (hit if effect == "errors" else True)]] = _WRONG
     latency = ended - traffic.arrivals
     with np.errstate(invalid="ignore"):
         outcome[(outcome == _GOOD) & (latency > deadline)] = _LATE
+    outcome[(outcome == _GOOD) & given_up] = _WRONG  # what ends in time after all is its call's timeout: an error
     busy = np.nan_to_num(np.minimum(ended, duration) - np.minimum(begun, duration))
     # What is lost was worked on until all around it ended; the answer never came.
     latency[outcome == _LOST] = math.nan

@@ -77,7 +77,7 @@ def _progress(event: Event) -> None:
 
 
 def _list(as_json: bool) -> int:
-    rows = [(lab, lab.lacking(**lab.bound({}))) for _, lab in sorted(LABS.items())]
+    rows = [(lab, lab.lacking(**lab.bound({}))) for lab in LABS.values()]
     if as_json:
         found = [_row(lab) | {"lacks": [lack._asdict() for lack in lacks]} for lab, lacks in rows]
         print(json.dumps(found, indent=2))

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from accrual.recovery.controller import CONTROLLER, Action, Entry, FailoverController
     from accrual.recovery.driver import drive
     from accrual.recovery.election import MACHINES
-    from accrual.recovery.formulas import Overlap, Waiting, k_of_n, overlap, split_vote, waiting_cost
+    from accrual.recovery.formulas import Overlap, Waiting, k_of_n, lost_writes, overlap, split_vote, waiting_cost
     from accrual.recovery.history import Findings, Operation, check, smallest
     from accrual.recovery.machine import Machine, Transition
     from accrual.recovery.model import Happening, Outcome, Run, simulate
@@ -42,6 +42,7 @@ _LATE = {
     "check": "history",
     "drive": "driver",
     "k_of_n": "formulas",
+    "lost_writes": "formulas",
     "overlap": "formulas",
     "recognise": "partition",
     "simulate": "model",
@@ -77,6 +78,7 @@ __all__ = [
     "check",
     "drive",
     "k_of_n",
+    "lost_writes",
     "overlap",
     "recognise",
     "simulate",

@@ -39,6 +39,7 @@ CONTROLLER: Final = Machine(
         Transition("fencing", "fence failed", "fencing", "fence(old) again after retry_after"),
         Transition("fencing", "fenced", "choosing", "choose among the trusted backups"),
         Transition("fencing", "unfenced allowed", "choosing", "only with promote_unfenced_after"),
+        Transition("choosing", "choose failed", "choosing", "choose again after retry_after"),
         Transition("choosing", "candidate found", "promoting", "a new term; promote(candidate)"),
         Transition("promoting", "promote failed", "promoting", "promote(candidate) again after retry_after"),
         Transition("promoting", "candidate suspected", "fencing", "fence(candidate): it may have been promoted"),
@@ -181,7 +182,8 @@ class FailoverController:
         where a node that cannot be fenced stops by itself sooner than that (lease, watchdog, min-replicas-to-write):
         it is then you who guarantee it.
     choose : callable, optional
-        ``choose(candidates)`` gives one of these nodes, or None to wait; by default the first.
+        ``choose(candidates)`` gives one of these nodes, or None to wait; by default the first. Where it gives None or
+        raises, it is asked again after `retry_after`.
     unknown_after : float, optional
         As `accrual.Monitor`.
     term : int
@@ -297,6 +299,7 @@ class FailoverController:
         self._ousted: list[Node] = []  # old primaries that have not rejoined
         self._redirect_owed = False
         self._again_at: dict[tuple[Kind, Node], int] = {}  # not to be tried before [ns]
+        self._choose_at: int | None = None  # `choose` is not to be asked before [ns]
         self._attempts: dict[tuple[Kind, Node, int], int] = {}
         self._running: Action | None = None
         self._wakers: list[Callable[[], object]] = []  # called when deadline() may have come nearer
@@ -385,6 +388,10 @@ class FailoverController:
         if self._running is not None:
             return None
         latest = -math.inf if self._latest is None else self._latest
+        if self._latest is not None:
+            self._look(
+                self._latest
+            )  # time may have gone past a monitor's deadline in a question, with nobody to see it
         dues = [due for monitor in self._monitors.values() if (due := monitor.deadline()) is not None]
         dues += [at + self._expires for _, at in self._reports.values()]
         dues = [due for due in dues if due > latest]
@@ -393,21 +400,28 @@ class FailoverController:
 
     def _due(self) -> list[int]:
         """When the state itself has something to do."""
+        lost = self.candidate if self.state == "promoting" else self.primary
+        if self.state in ("watching", "redirecting", "promoting") and self._picture[lost] is State.SUSPECTED:
+            return [self._latest or 0]
         if self.state == "watching":
             back = [node for node in self._returned() if self.callbacks["rejoin"] is not None]
             return [self._again_at.get(("rejoin", node), self._latest or 0) for node in back]
         if self.state == "waiting":
             # Over, but nobody to promote: only a heartbeat can change that.
             due = self._time_is_up()
-            return [due] if self._latest is None or due > self._latest or self._candidates() else []
+            over = self._latest is not None and due <= self._latest
+            if self._picture[self.primary] is not State.SUSPECTED:
+                return [self._latest or 0]
+            return [due] if not over or self._candidates() else []
         if self.state == "fencing":
             dues = [self._again_at.get(("fence", node), self._latest or 0) for node in self._to_fence]
-            return dues if self._unfenced_after is None else [*dues, self._fencing_at + self._unfenced_after]
+            untried = self._unfenced_after is None or not self._attempted()
+            return dues if untried else [*dues, self._fencing_at + (self._unfenced_after or 0)]
         if self.state == "promoting":
             return [self._again_at.get(("promote", self.candidate), self._latest or 0)]
         if self.state == "redirecting":
             return [self._again_at.get(("redirect", self.primary), self._latest or 0)]
-        return [self._latest or 0] if self._candidates() else []  # choosing
+        return [self._choose_at or self._latest or 0] if self._candidates() else []  # choosing
 
     # ---- what it does -------------------------------------------------------------------------------------------
 
@@ -481,7 +495,8 @@ class FailoverController:
         elif action.kind == "redirect":
             self._redirect_owed = False
         else:
-            self._ousted.remove(action.node)
+            if action.node in self._ousted:  # its callback may have called `rejoined` itself
+                self._ousted.remove(action.node)
             self.unfenced.discard(action.node)
         self._go(now, event, action.node)
 
@@ -536,13 +551,20 @@ class FailoverController:
 
     def _while_choosing(self, now: int) -> Action | None:
         candidates = self._candidates()
-        if not candidates:
+        if not candidates or (self._choose_at is not None and now < self._choose_at):
             return None
-        chosen = candidates[0] if self._choose is None else self._choose(candidates)
+        self._choose_at = now + self._retry  # if nothing comes of it
+        try:
+            chosen = candidates[0] if self._choose is None else self._choose(candidates)
+        except Exception as error:  # the old primary is fenced: giving up here would leave the service without any
+            log.warning("%r: choose(%r) failed: %r", self, candidates, error)
+            self._go(now, "choose failed", None, repr(error))
+            return None
         if chosen is None:
             return None
         if chosen not in candidates:
             raise ValueError(f"choose must give one of {', '.join(map(repr, candidates))}, or None, gave {chosen!r}")
+        self._choose_at = None
         self._oust(self.primary)
         self.candidate = chosen
         self.term += 1

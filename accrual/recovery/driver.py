@@ -62,7 +62,10 @@ async def _carry_out(controller: FailoverController, action: Action, timeout: fl
                 await answer
     except BaseException as error:
         controller.failed(action, error)
-        if not isinstance(error, Exception):
+        # What the callback awaited may have been cancelled, and not we: that is its failure, and no reason to stop.
+        task = asyncio.current_task()
+        theirs = isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
+        if not isinstance(error, Exception) and not theirs:
             raise
     else:
         controller.done(action)

@@ -1,4 +1,4 @@
-"""Closed forms: split votes, quorums, k of n, and how long to wait before a backup is promoted."""
+"""Closed forms: split votes, quorums, k of n, lost writes, and how long to wait before a backup is promoted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from accrual.tables import as_html, figure
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Overlap", "Waiting", "k_of_n", "overlap", "split_vote", "waiting_cost"]
+__all__ = ["Overlap", "Waiting", "k_of_n", "lost_writes", "overlap", "split_vote", "waiting_cost"]
 
 
 def split_vote(nodes: int, up: int, latency: float) -> float:
@@ -109,6 +109,36 @@ def overlap(n: int, reads: int, writes: int) -> Overlap:
         writes_stand=n - writes,
         reads_stand=n - reads,
     )
+
+
+def lost_writes(rate: float, delay: float, wait: float = 0.0) -> float:
+    """How many acknowledged writes die with the primary's machine on average: those told OK before they had arrived.
+
+    Parameters
+    ----------
+    rate : float
+        Acknowledged writes per second [1/s].
+    delay : float
+        From the primary taking a write in until it is safe on the backup that will be promoted [s].
+    wait : float
+        From the primary taking it in until it tells the client OK [s].
+
+    Raises
+    ------
+    ValueError
+        If one of them is negative or not finite.
+
+    Examples
+    --------
+    >>> lost_writes(rate=1000, delay=0.02), lost_writes(rate=100, delay=0.1, wait=0.04)
+    (20.0, 6.0)
+    >>> lost_writes(rate=100, delay=0.02, wait=0.04)  # the backup itself was waited for
+    0.0
+    """
+    for name, value in (("rate", rate), ("delay", delay), ("wait", wait)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be 0 or more, and finite, got {value!r}")
+    return rate * max(0.0, delay - wait)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -122,7 +122,7 @@ def check(operations: Sequence[Operation], survivors: Collection[int] | None = N
     Raises
     ------
     ValueError
-        If two writes have the same number, or a read gave what nobody wrote.
+        If two writes have the same number, or a read gave what nobody wrote to its key.
 
     Examples
     --------
@@ -157,8 +157,8 @@ def check(operations: Sequence[Operation], survivors: Collection[int] | None = N
         if read.kind != "read" or read.status != "ok":
             continue
         source = None if read.value is None else writes.get(read.value)
-        if read.value is not None and source is None:
-            raise ValueError(f"read {read.number} gave {read.value!r}, which nobody wrote")
+        if read.value is not None and (source is None or source.key != read.key):
+            raise ValueError(f"read {read.number} gave {read.value!r}, which nobody wrote to key {read.key}")
         if survivors is not None and source is not None and source.number not in survivors:
             phantom.append((read, source))
         if read.key in latest:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import accrual as ac
-from accrual.isolation import balance
+from accrual.isolation import balance, heartbeats
 from accrual.isolation.balancer import _after, _pauses, _route, suspicions
 
 FIXED = ac.FixedTimeout(period=0.1)
@@ -176,3 +176,42 @@ def test_bad_input(options, words):
 def test_a_detector_must_be_one():
     with pytest.raises(TypeError):
         balance("phi", 3)
+
+
+def test_mistakes_of_a_fixed_timeout_against_a_closed_form():
+    """A pause is a mistake if it outlasts k periods less what was gone of the period when it began."""
+    k, period, rate, mean, hours = 5.0, 0.1, 0.01, 0.3, 20
+    gone = np.linspace(0, period, 2001)
+    share = np.trapezoid(np.exp(-(k * period - gone) / mean), gone) / period
+    expected = 3600 * hours * rate * share
+    found = sum(
+        ac.qos(heartbeats(3600, pauses=rate, delay=0.0, seed=seed), ac.FixedTimeout(period=period), k).mistakes
+        for seed in range(hours)
+    )
+    assert found == pytest.approx(expected, abs=3.3 * math.sqrt(expected))
+
+
+def test_heartbeats_without_trouble_are_a_schedule():
+    arrivals = heartbeats(10.0, period=0.5, pauses=0.0, delay=0.0, seed=3)
+    assert len(arrivals) == 20
+    assert (np.diff(arrivals) == 500_000_000).all()
+    assert 0 <= arrivals[0] < 500_000_000
+    later = heartbeats(10.0, period=0.5, pauses=0.0, delay=0.01, seed=3)
+    assert (later >= arrivals).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"duration": 0}, "duration must be a number of seconds above 0, got 0"),
+        ({"period": -1}, "period must be a number of seconds above 0, got -1"),
+        ({"delay": math.nan}, "delay must be a number of seconds of 0 or more, got nan"),
+        ({"pauses": -0.1}, "pauses must be a number of pauses a second of 0 or more, got -0.1"),
+        ({"pause": 0}, "pause must be a number of seconds above 0, got 0"),
+        ({"period": 1e-9}, r"heartbeats \(duration over period\) must be at most 10,000,000"),
+        ({"pauses": 1e9}, "pauses must be at most 10,000,000"),
+    ],
+)
+def test_heartbeats_that_cannot_be(options, words):
+    with pytest.raises(ValueError, match=words):
+        heartbeats(**{"duration": 60} | options)

@@ -49,6 +49,26 @@ def test_a_hang_stays_in_its_bulkhead():
         assert simulate(fault="hang", lasts=2, places=places, duration=30).blast == run.blast
 
 
+def test_a_call_that_is_given_up_in_time_has_failed_all_the_same():
+    """A timeout frees the worker; it makes no answer of none."""
+    patient, hasty = (simulate(fault="hang", shared_pool=True, hang=hang) for hang in (5.0, 0.1))
+    assert failing(hasty) == [0, 1, 0]
+    assert hasty.services[1].wrong == 1
+    assert failing(patient)[0] > 0.9 > hasty.utilisation
+
+
+def test_pools_by_hand():
+    """As many workers for each as somebody gave it; the same as by load, where that gives the same."""
+    even = dict.fromkeys(SHOP, 4)
+    one, other = (simulate(fault="hang", workers=workers) for workers in (12, even))
+    assert one.workers == other.workers == even
+    assert one.outcome.tolist() == other.outcome.tolist()
+    uneven = simulate(fault="slow", workers={"order": 2, "payment": 12, "delivery": 2})
+    assert uneven.workers["payment"] == 12
+    # 40 a second for 0.2 s keep 8 of 12 busy, and cannot be served by 4.
+    assert failing(uneven)[1] < 0.3 < 0.9 < failing(simulate(fault="slow", workers=even))[1]
+
+
 def test_fast_reject_answers_at_once():
     slow = simulate(fault="hang", lasts=10)
     fast = simulate(fault="hang", lasts=10, places=0)
@@ -286,6 +306,9 @@ def test_hardly_any_requests():
         ({"service": "search"}, "service must be one of order, payment, delivery, got 'search'"),
         ({"workers": 0}, "workers must be a whole number of 3 or more, got 0"),
         ({"workers": 0, "shared_pool": True}, "workers must be a whole number of 1 or more, got 0"),
+        ({"workers": {"order": 4}}, "workers must have a number for each of order, payment, delivery, got order"),
+        ({"workers": dict.fromkeys(SHOP, 0)}, "workers of order must be a whole number of 1 or more"),
+        ({"workers": dict.fromkeys(SHOP, 4), "shared_pool": True}, "workers must be a number with a shared pool"),
         ({"places": -1}, "places must be a whole number of 0 or more, got -1"),
         ({"rate": -5}, "rate must be a number of requests a second above 0, got -5"),
         ({"rate": 1e6}, "requests \\(rate times duration\\) must be at most 10,000,000, got 6e\\+07"),

@@ -1,7 +1,6 @@
 """``accrual lab``, with the labs of the tests among the others."""
 
 import json
-from pathlib import Path
 
 import pytest
 import sample_labs
@@ -12,7 +11,7 @@ from accrual.lab import LABS
 
 @pytest.fixture(autouse=True)
 def _findable(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(sample_labs.__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", sample_labs.PATH)
 
 
 def test_list(capsys):

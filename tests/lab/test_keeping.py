@@ -20,7 +20,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux
 @pytest.fixture(autouse=True)
 def _findable(monkeypatch, tmp_path):
     """The labs of the tests are importable in their own processes, which have a place of their own for folders."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(sample_labs.__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", sample_labs.PATH)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
 
@@ -82,7 +82,7 @@ def test_what_is_wrong_with_parameters_is_said():
         ("raise", "RuntimeError: a bug"),
         ("error", "it did not work"),
         ("full", "No space left on device"),
-        ("sleep", "took longer than 2 s"),
+        ("sleep", "took longer than 8 s"),
     ],
 )
 def test_bad_ends_are_told(how, says, tmp_path):

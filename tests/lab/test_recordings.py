@@ -18,7 +18,7 @@ NAMES = sorted(recordings())
 
 @pytest.fixture(autouse=True)
 def _findable(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(sample_labs.__file__))
+    monkeypatch.setenv("PYTHONPATH", sample_labs.PATH)
 
 
 def test_every_file_is_in_the_manifest():

@@ -19,6 +19,12 @@ ITEMS = {
     "04_tradeoff": [69, 72, *range(91, 95)],
     "05_when_phi_lies": [71, 93],
     "12_health_and_capstone": [42, 99],
+    "06_threads_and_processes": [*range(8, 20), 34],
+    "08_users_and_shards": range(35, 40),
+    "07_containers_and_beyond": range(20, 35),
+    "09_failover": [*range(74, 80), 88],
+    "10_replication": [84, 85, 86],
+    "11_partition": [*range(80, 84), 86, 87, 88, 97],
 }
 """Which items of the lectures each lesson covers (the numbers of reference/course.md)."""
 

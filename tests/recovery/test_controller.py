@@ -232,6 +232,8 @@ def test_a_majority_of_all_observers_not_of_those_that_report():
 def test_reports_expire():
     service = Service(report_expires=5)
     service.controller.report("here", "a", suspected=True, now=0)
+    assert service.controller.deadline() == 0  # the suspicion is there to be noticed
+    assert service.tick(0) == []
     assert service.controller.deadline() == 5 * S
     assert service.controller.verdict("a", now=5 * S) is ac.State.UNKNOWN
 
@@ -256,6 +258,96 @@ def test_choose():
     with pytest.raises(ValueError, match="choose must give one of 'b', 'c', or None, gave 'a'"):
         wrong.tick(3)
     assert wrong.controller.state == "choosing"
+
+
+def test_choose_that_waits_is_asked_again_after_a_while():
+    """Not at once: `drive` would ask without a pause."""
+    asked = []
+    service = Service(choose=asked.append, retry_after=2)
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    service.tick(3)
+    service.tick(3)
+    assert (len(asked), service.controller.deadline()) == (1, 5 * S)
+    service.tick(5)
+    assert len(asked) == 2
+
+
+def test_choose_that_raises_is_asked_again():
+    errors = [OSError("no answer")]
+
+    def choose(candidates):
+        if errors:
+            raise errors.pop()
+        return candidates[0]
+
+    service = Service(choose=choose, retry_after=1)
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    assert service.tick(3) == ["fence a"]
+    assert (service.controller.state, service.controller.log[-1].event) == ("choosing", "choose failed")
+    assert service.tick(4) == ["promote b", "redirect b"]
+
+
+def test_a_rejoin_that_calls_rejoined():
+    service = Service()
+    service.controller.callbacks["rejoin"] = lambda old, new, term: service.controller.rejoined(old, now=4 * S)
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    service.tick(3)
+    service.beats("abc", 4)
+    service.tick(4)
+    assert service.controller.state == "watching"
+
+
+@pytest.mark.parametrize("ask", ["suspicions", "verdict"])
+def test_a_question_does_not_make_it_miss_a_deadline(ask):
+    service = Service()
+    service.beats("ab", 0)
+    service.beats("b", 1, 2)
+    assert service.controller.deadline() == 3 * S
+    getattr(service.controller, ask)(*(["b"] if ask == "verdict" else []), now=round(3.5 * S))
+    assert service.controller.deadline() == round(3.5 * S)
+    assert service.tick(3.5) == ["fence a", "promote b", "redirect b"]
+
+
+def test_drive_goes_on_when_what_a_callback_awaits_is_cancelled():
+    """Cancelled by somebody else: the callback failed, and the controller has to try again."""
+    loop = VirtualLoop()
+    tries = []
+
+    async def fence(old, term):
+        tries.append(old)
+        if len(tries) == 1:
+            inner = asyncio.ensure_future(asyncio.sleep(1))
+            inner.cancel()
+            await inner
+
+    async def run():
+        controller = FailoverController(
+            ["a", "b"],
+            "a",
+            detector=ac.FixedTimeout(period=1),
+            threshold=3,
+            fence=fence,
+            promote=lambda new, term: None,
+            clock=lambda: round(loop.time() * S),
+        )
+        driving = asyncio.ensure_future(drive(controller))
+        controller.heartbeat("a")
+        for _ in range(8):
+            controller.heartbeat("b")
+            await asyncio.sleep(1)
+        ended = driving.done()
+        driving.cancel()
+        await asyncio.gather(driving, return_exceptions=True)
+        return ended, controller.primary
+
+    try:
+        assert loop.run_until_complete(run()) == (False, "b")
+    finally:
+        loop.close()
+    assert tries == ["a", "a"]
 
 
 def test_an_interrupt_goes_through_and_leaves_a_state_to_go_on_from():

@@ -117,3 +117,10 @@ def test_bad_histories():
         check([write(1, 0, 1), write(1, 2, 3)])
     with pytest.raises(ValueError, match="read 2 gave 5, which nobody wrote"):
         check([read(2, 2, 3, 5)])
+
+
+def test_a_read_of_another_keys_write():
+    write = Operation(number=1, client=0, kind="write", key=0, start=0.0, end=0.1, status="ok")
+    read = Operation(number=2, client=0, kind="read", key=7, start=0.2, end=0.3, status="ok", value=1)
+    with pytest.raises(ValueError, match="read 2 gave 1, which nobody wrote to key 7"):
+        check([write, read])

@@ -18,7 +18,7 @@ from accrual.lab import Scene, lab
 def one_level(scene: Scene, *, level: str = "container", faults: str = "segfault"):
     """Some faults at one level, several at once, as in a comparison."""
     chosen = {one.name: one for one in (ContainerLevel(), HostLevel(), VmLevel())}[level]
-    found = trials(scene, chosen, faults.split(","), Load(after=0.7))
+    found = trials(scene, chosen, faults.split(","), Load(seconds=0.7))
     return {
         "rows": [
             {"fault": one.fault, "hurt": one.hurt, "ends": [how for ends in one.ends.values() for how in ends]}

@@ -1,0 +1,122 @@
+"""Lesson 9 in JupyterLab, in a real browser: timelines stepped through, sliders moved, numbers the library's."""
+
+import numpy as np
+import pytest
+
+from accrual.detectors import FixedTimeout
+from accrual.recovery import Cluster, Crash, simulate
+from accrual.show import failover
+from accrual.show.scrubber import story_of_run
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def lesson(open_lesson):
+    lesson = open_lesson("09_failover.ipynb")
+    lesson.cells = lesson.run_all()
+    return lesson
+
+
+def test_every_cell_ran(lesson):
+    assert all(cell["count"] for cell in lesson.cells)
+    kinds = [(output["output_type"], output.get("name")) for cell in lesson.cells for output in cell["outputs"]]
+    assert {kind for kind, _ in kinds} == {"stream", "execute_result"}
+    assert not any(name == "stderr" for _, name in kinds)
+
+
+def test_the_timeline_goes_there_and_back(lesson):
+    cluster = Cluster(nodes=4, detector=FixedTimeout(period=0.1), threshold=5, clients=4, rate=100)
+    told = story_of_run(simulate(cluster, [Crash(at=2)], seconds=4, seed=1), begin=1.8, end=2.8)
+    widget = lesson.widget("scrubber")
+    on, back = (widget.root.get_by_label(name) for name in ("One event on", "One event back"))
+    widget.press("at", "Home")
+    where = lesson.active_cell()
+
+    def as_told(at):
+        assert widget["at"] == pytest.approx(at)
+        assert widget["happened"] == len(told.upto(at))
+        assert [widget.text(f"state-{k}") for k in range(len(told.lanes))] == list(told.states(at).values())
+
+    for at in told.stops[1:]:
+        on.press("Enter")
+        as_told(at)
+    on.press("Enter")  # beyond the end
+    as_told(told.end)
+    for at in reversed(told.stops[:-1]):
+        back.press("Space")
+        as_told(at)
+    for key in ("End", "ArrowLeft", "PageDown", "Home", "ArrowRight"):
+        widget.press("at", key)
+        as_told(widget["at"])
+    widget.root.locator("ol.events button").nth(3).press("Enter")
+    as_told(told.events[3].at)
+    assert f"{told.events[3].who}: {told.events[3].what}" in widget.spoken("at")
+    assert lesson.active_cell() == where
+
+
+def test_stories_are_chosen(lesson):
+    fences = lesson.widget("scrubber", 3)
+    fences.root.locator('[data-choice="shown"]').select_option("terms")
+    assert fences.text("shown") == "terms"
+    fences.root.get_by_label("To the end").press("Enter")
+    assert fences["happened"] == fences["events"] > 5
+    for name, at in (("nothing", "End"), ("quorum", "Home")):
+        fences.root.locator('[data-choice="shown"]').select_option(name)
+        fences.press("at", at)
+        assert fences.text("shown") == name
+        assert fences["at"] == {"End": 7.5, "Home": 1.5}[at]
+
+
+def test_needless_failovers(lesson):
+    widget = lesson.widget("needless")
+    for who in failover.DECIDES:
+        widget.root.locator('[data-choice="decides"]').select_option(who)
+        for key, at in (("Home", 0), ("End", -1), ("ArrowLeft", -2)):
+            widget.press("phi", key)
+            widget.press("k", key)
+            for name, detector, stops in (
+                ("phi", failover.PhiNormal(window=100), failover.PHIS),
+                ("fixed", failover.FixedTimeout(period=0.1), failover.KS),
+            ):
+                found = failover.price(detector, stops[at], failover.DECIDES[who])
+                assert widget[f"{name}-needless"] == found.needless
+                assert widget[f"{name}-lost"] == found.lost
+                assert widget[f"{name}-detection"] == pytest.approx(found.detection)
+            assert "needless failover" in widget.spoken("phi")
+    widget.root.locator('[data-choice="decides"]').select_option("one backup")
+
+
+def test_split_votes(lesson):
+    widget = lesson.widget("split-votes")
+    for key, at in (("Home", 0), ("End", -1), ("ArrowLeft", -2)):
+        widget.press("range", key)
+        found = failover.split_votes(failover.RANGES[at])
+        assert widget["range"] == found.range
+        assert widget["split"] == found.split
+        assert widget["median"] == pytest.approx(np.median(found.elections))
+
+
+def test_wait_or_promote(lesson):
+    widget = lesson.widget("wait-or-promote")
+    for name, lasts in failover.outages().items():
+        widget.root.locator('[data-choice="shown"]').select_option(name)
+        for key in ("End", "Home", "ArrowRight", "PageUp"):
+            for slider in ("wait", "penalty", "permanent"):
+                widget.press(slider, key)
+            at = {"failover": 2.0, "penalty": widget["penalty"], "permanent": widget["permanent"]}
+            cost = failover.waiting_cost(lasts, failover.WAITS, **at)
+            assert widget["cost"] == pytest.approx(cost.cost[failover.WAITS.index(widget["wait"])])
+            assert widget["best"] == cost.best
+    widget.root.locator('[data-choice="shown"]').select_option("many short, a few long")
+    widget.press("penalty", "Home", *["ArrowRight"] * failover.PENALTIES.index(30))
+    widget.press("permanent", "Home", *["ArrowRight"] * failover.PERMANENT.index(0.1))
+
+
+def test_screenshots(lesson, artefacts):
+    lesson.screenshots(artefacts)
+
+
+def test_nothing_on_the_console_and_nothing_from_elsewhere(lesson):
+    """The last test: of all that was done before."""
+    lesson.was_quiet()
