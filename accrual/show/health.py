@@ -177,7 +177,7 @@ def _watch(run: Run, times: NDArray[np.float64]) -> dict[str, NDArray[np.float64
         asked = np.concatenate([[0], np.cumsum(mine)])
         failed = np.concatenate([[0], np.cumsum(mine & bad)])
         with np.errstate(invalid="ignore"):
-            return 100 * (failed[high] - failed[low]) / (asked[high] - asked[low])
+            return np.asarray(100 * (failed[high] - failed[low]) / (asked[high] - asked[low]))
 
     everything = np.ones(len(bad), bool)
     every = np.concatenate([[0], np.cumsum(bad)])
@@ -445,7 +445,7 @@ class SymptomsOfFaults(Widget):
 
     shown = Unicode().tag(sync=True)
     at = Float(0.0).tag(sync=True)
-    stops = List().tag(sync=True)
+    stops: List[Any] = List().tag(sync=True)
     indicators = Dict().tag(sync=True)
     scenarios = Dict().tag(sync=True)
 
