@@ -86,10 +86,10 @@ function render({ model, el }) {
     const { stops } = story();
     go((by > 0 ? stops.find((stop) => stop > at()) : stops.findLast((stop) => stop < at())) ?? at());
   };
-  const first = button("⏮", "To the beginning", () => go(story().begin));
+  const first = button("|◀", "To the beginning", () => go(story().begin));
   const back = button("◀", "One event back", () => step(-1));
   const on = button("▶", "One event on", () => step(1));
-  const last = button("⏭", "To the end", () => go(story().end));
+  const last = button("▶|", "To the end", () => go(story().end));
   const time = slider("at", "Time", FINE + 1, (k) => go(story().begin + ((story().end - story().begin) * k) / FINE));
   const select = node("select", { "data-choice": "shown", ...KEYBOARD });
   select.append(...Object.keys(stories).map((name) => node("option", { value: name }, name)));
