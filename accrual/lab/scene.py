@@ -110,8 +110,8 @@ class Scene:
         self._note({"undo": undo})
 
     def _note(self, entry: dict[str, Any]) -> None:
-        with (self.folder / keeper.REGISTRY).open("a", encoding="utf-8") as registry:
-            registry.write(json.dumps(entry) + "\n")
+        with (self.folder / keeper.REGISTRY).open("a", encoding="utf-8") as notes:
+            notes.write(json.dumps(entry) + "\n")
 
     def wait_until(self, condition: Callable[[], Found], patience: float, what: str) -> Found:
         """Wait until `condition` gives something true, and return it.
