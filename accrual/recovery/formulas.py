@@ -130,7 +130,7 @@ def lost_writes(rate: float, delay: float, wait: float = 0.0) -> float:
 
     Examples
     --------
-    >>> lost_writes(rate=1000, delay=0.02), lost_writes(rate=100, delay=0.1, wait=0.04)
+    >>> lost_writes(rate=1000, delay=0.02), round(lost_writes(rate=100, delay=0.1, wait=0.04), 9)
     (20.0, 6.0)
     >>> lost_writes(rate=100, delay=0.02, wait=0.04)  # the backup itself was waited for
     0.0

@@ -506,7 +506,7 @@ class HogNextDoor(Widget):
     Examples
     --------
     >>> HogNextDoor()
-    HogNextDoor(3 x T waits 30 ms for all; phi >= 8 waits 27.7 ms alone, 99.2 ms with hog, 25.2 ms with capped)
+    HogNextDoor(3 x T waits 30 ms for all; phi >= 8 waits 27.7 ms alone, 99.3 ms with hog, 25.2 ms with capped)
     """
 
     _esm = source("controls.js", "hog_next_door.js")
