@@ -42,6 +42,7 @@ CONTROLLER: Final = Machine(
         Transition("fencing", "fenced", "choosing", "choose among the trusted backups"),
         Transition("fencing", "unfenced allowed", "choosing", "only with promote_unfenced_after"),
         Transition("choosing", "choose failed", "choosing", "choose again after retry_after"),
+        Transition("choosing", "only fenced ones back", "readmitting", "rejoin(node, None): no primary yet"),
         Transition("choosing", "candidate found", "promoting", "a new term; promote(candidate)"),
         Transition("promoting", "promote failed", "promoting", "promote(candidate) again after retry_after"),
         Transition("promoting", "candidate suspected", "fencing", "fence(candidate): it may have been promoted"),
@@ -51,6 +52,8 @@ CONTROLLER: Final = Machine(
         Transition("redirecting", "redirected", "watching"),
         Transition("rejoining", "rejoined", "watching", "it may be chosen again"),
         Transition("rejoining", "rejoin failed", "watching", "again after retry_after"),
+        Transition("readmitting", "rejoined", "choosing", "it may be chosen"),
+        Transition("readmitting", "rejoin failed", "choosing", "again after retry_after"),
     ),
 )
 """What a `FailoverController` runs on."""
@@ -138,7 +141,9 @@ class FailoverController:
       that as failed. While any callback runs nothing else begins, so let `redirect` and `rejoin` start things, not
       wait for them: a primary that dies meanwhile is not replaced before they are over.
     - Terms only grow, and in a term only one node is ever promoted.
-    - Once fencing has begun there is no way back, even if the primary is heard again: it may have been hit.
+    - Once fencing has begun there is no way back, even if the primary is heard again: it may have been hit. If at last
+      only fenced nodes are heard, they are taken back with ``rejoin(node, None, term)``, as backups of nobody yet, and
+      one is promoted, in a new term.
     - Where no backup is trusted nobody is fenced: a primary that answers somebody is better than none.
 
     **What is not guaranteed.** Two controllers at once may promote two nodes: let them hold a lock or elect one.
@@ -164,7 +169,8 @@ class FailoverController:
     redirect : callable, optional
         ``redirect(new, term)``: tell the clients.
     rejoin : callable, optional
-        ``rejoin(old, new, term)``: make it a backup of `new`. Without it, call `rejoined` yourself.
+        ``rejoin(old, new, term)``: lift the fence, and make it a backup of `new`; of nobody yet where that is None.
+        Without it, call `rejoined` yourself.
     observers : sequence of hashable
         Who sees heartbeats; by default one, ``"here"``.
     quorum : int, optional
@@ -361,7 +367,7 @@ class FailoverController:
         self._wake()
 
     def rejoined(self, node: Node, now: int | None = None) -> None:
-        """Say that an old primary is a backup again, and may be chosen."""
+        """Say that an old primary, or another that was fenced, is a backup again, and may be chosen."""
         if node not in self._ousted:
             raise ValueError(f"node must be an old primary that has not rejoined, got {node!r}")
         self._ousted.remove(node)
@@ -406,8 +412,7 @@ class FailoverController:
         if self.state in ("watching", "redirecting", "promoting") and self._picture[needed] is State.SUSPECTED:
             return [self._latest or 0]
         if self.state == "watching":
-            back = [node for node in self._returned() if self.callbacks["rejoin"] is not None]
-            return [self._again_at.get(("rejoin", node), self._latest or 0) for node in back]
+            return self._due_back()
         if self.state == "waiting":
             # Over, but nobody to promote: only a heartbeat can change that.
             due = self._time_is_up()
@@ -424,7 +429,10 @@ class FailoverController:
             return [self._again_at.get(("promote", self.candidate), self._latest or 0)]
         if self.state == "redirecting":
             return [self._again_at.get(("redirect", self.primary), self._latest or 0)]
-        return [self._choose_at or self._latest or 0] if self._candidates() else []  # choosing
+        return [self._choose_at or self._latest or 0] if self._candidates() else self._due_back()  # choosing
+
+    def _due_back(self) -> list[int]:
+        return [self._again_at.get(("rejoin", node), self._latest or 0) for node in self._returned()]
 
     # ---- what it does -------------------------------------------------------------------------------------------
 
@@ -460,7 +468,7 @@ class FailoverController:
         if callback is None:
             return None
         if action.kind == "rejoin":
-            return callback(action.node, self.primary, action.term)
+            return callback(action.node, None if self.state == "readmitting" else self.primary, action.term)
         return callback(action.node, action.term)
 
     def poll(self, now: int | None = None) -> Action | None:
@@ -493,6 +501,7 @@ class FailoverController:
         self._again_at.pop((action.kind, action.node), None)
         if action.kind == "fence":
             self._to_fence = None
+            self._oust(action.node)
             self.unfenced.discard(action.node)
         elif action.kind == "promote":
             self.primary, self.candidate = action.node, None
@@ -527,11 +536,8 @@ class FailoverController:
             self._go(now, "primary suspected", self.primary)
         elif self._redirect_owed:
             self._go(now, "redirect owed", self.primary)
-        elif self.callbacks["rejoin"] is not None:
-            for node in self._returned():
-                if now >= self._again_at.get(("rejoin", node), now):
-                    self._go(now, "old primary back", node)
-                    return self._begin("rejoin", node, self.term, now)
+        else:
+            return self._take_back("old primary back", now)
         return None
 
     def _while_waiting(self, now: int) -> Action | None:
@@ -550,6 +556,7 @@ class FailoverController:
     def _while_fencing(self, now: int) -> Action | None:
         if self._unfenced_after is not None and now - self._fencing_at >= self._unfenced_after and self._attempted():
             node, self._to_fence = self._to_fence, None
+            self._oust(node)
             self.unfenced.add(node)
             self._go(now, "unfenced allowed", node)
         elif now >= self._again_at.get(("fence", self._to_fence), now):
@@ -558,7 +565,9 @@ class FailoverController:
 
     def _while_choosing(self, now: int) -> Action | None:
         candidates = self._candidates()
-        if not candidates or (self._choose_at is not None and now < self._choose_at):
+        if not candidates:
+            return self._take_back("only fenced ones back", now)
+        if self._choose_at is not None and now < self._choose_at:
             return None
         self._choose_at = now + self._retry  # if nothing comes of it
         try:
@@ -573,7 +582,6 @@ class FailoverController:
         if chosen is None:
             return None
         self._choose_at = None
-        self._oust(self.primary)
         self.candidate = chosen
         self.term += 1
         self._attempts = {key: tries for key, tries in self._attempts.items() if key[2] >= self.term}
@@ -588,7 +596,6 @@ class FailoverController:
             self._go(now, "candidate suspected", candidate)
             if ("promote", candidate, self.term) in self._attempts:  # may have been promoted
                 self._to_fence = candidate
-                self._oust(candidate)
             else:
                 self._go(now, "fenced", candidate, "its promotion had not begun")
         elif now >= self._again_at.get(("promote", candidate), now):
@@ -601,6 +608,13 @@ class FailoverController:
             self._go(now, "primary suspected", self.primary)
         elif now >= self._again_at.get(("redirect", self.primary), now):
             return self._begin("redirect", self.primary, self.term, now)
+        return None
+
+    def _take_back(self, event: str, now: int) -> Action | None:
+        for node in self._returned():
+            if now >= self._again_at.get(("rejoin", node), now):
+                self._go(now, event, node)
+                return self._begin("rejoin", node, self.term, now)
         return None
 
     def _begin(self, kind: Kind, node: Node, term: int, now: int) -> Action:
@@ -618,14 +632,19 @@ class FailoverController:
         self._again_at.pop(("rejoin", node), None)
 
     def _returned(self) -> list[Node]:
-        return [node for node in self._ousted if node != self.primary and self._picture[node] is State.TRUSTED]
+        """Whom `rejoin` has to be called for."""
+        if self.callbacks["rejoin"] is None:
+            return []
+        return [node for node in self._ousted if self._picture[node] is State.TRUSTED]
 
     def _candidates(self) -> tuple[Node, ...]:
-        """Who may be promoted: trusted backups, in the order of preference."""
+        """Who may be promoted: trusted backups, preferred first; a fenced primary that was taken back is one."""
         return tuple(
             node
             for node in self.nodes
-            if node != self.primary and node not in self._ousted and self._picture[node] is State.TRUSTED
+            if (node != self.primary or self.state == "choosing")
+            and node not in self._ousted
+            and self._picture[node] is State.TRUSTED
         )
 
     def _time_is_up(self) -> int:

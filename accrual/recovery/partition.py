@@ -303,7 +303,7 @@ def _components(nodes: list[Node], pairs: set[tuple[Node, Node]]) -> list[set[No
 
 
 def _largest_clique(nodes: list[Node], reach: Mapping[tuple[Node, Node], bool], least: int) -> tuple[Node, ...] | None:
-    """The largest set that all hear each other directly, the first in the nodes' order; None if smaller than `least`."""
+    """The largest set that all hear each other directly, first in the nodes' order; None where below `least`."""
     bits = range(len(nodes))
     deaf = [
         sum(1 << k for k in bits if k != i and not (reach[nodes[i], nodes[k]] and reach[nodes[k], nodes[i]]))

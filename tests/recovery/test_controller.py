@@ -57,7 +57,7 @@ class Service:
         self.called("redirect", new)
 
     def rejoin(self, old, new, term):
-        assert new == self.controller.primary
+        assert new == (None if self.controller.state == "readmitting" else self.controller.primary)
         self.called("rejoin", old)
         self.fenced.discard(old)
         self.primaries.discard(old)
@@ -209,6 +209,37 @@ def test_a_candidate_that_dies_while_promoted_is_fenced_too():
     service.failing = set()
     assert service.tick(6) == ["fence b", "promote c", "redirect c"]
     assert service.controller.term == 2
+
+
+def test_where_all_were_fenced_one_is_taken_back_and_promoted():
+    """Found by 2000 random schedules: nobody was left to be chosen, and none could rejoin without a primary."""
+    service = Service("ab", retry_after=1)
+    service.failing = {"promote"}
+    service.beats("ab", 0)
+    service.beats("b", 1, 2, 3)
+    assert service.tick(3) == ["fence a", "promote b"]
+    assert service.tick(6) == ["fence b"]
+    assert (service.primaries, service.fenced, service.controller.deadline()) == (set(), {"a", "b"}, None)
+    service.failing = {"rejoin"}
+    service.beats("a", 7)
+    assert service.tick(7) == ["rejoin a"]
+    assert (service.controller.state, service.controller.deadline()) == ("choosing", 8 * S)
+    service.failing = set()
+    assert service.tick(8) == ["rejoin a", "promote a", "redirect a"]
+    assert (service.primaries, service.controller.primary, service.controller.term) == ({"a"}, "a", 2)
+    service.beats("ab", 9)
+    assert service.tick(9) == ["rejoin b"]
+    by_hand = Service("ab", rejoin=None)
+    by_hand.beats("ab", 0)
+    by_hand.beats("b", 1, 2)
+    by_hand.failing = {"promote"}
+    by_hand.beats("b", 3)
+    by_hand.tick(3)
+    by_hand.tick(6)
+    by_hand.beats("a", 7)
+    assert by_hand.tick(7) == []
+    by_hand.controller.rejoined("a", now=7 * S)
+    assert by_hand.tick(7) == ["promote a"]
 
 
 def test_a_majority_of_all_observers_not_of_those_that_report():
