@@ -97,7 +97,8 @@ class Outcome:
         As `accrual.recovery.check`: older than what was acknowledged; of a write that did not last.
     acknowledged_writes, lost_writes : int
         Writes told OK; those of them that did not survive. What survives is what the last primary has, as if at the end
-        all nodes that are up could talk.
+        all nodes that are up could talk. With "last-writer-wins" it takes over what wins from the others; a write that
+        an *older* one replaces so, whose clock was ahead, is lost, too.
     split_brain : float
         Time in which two nodes or more, up and running, took themselves for the primary [s].
     failovers, needless_failovers : int
@@ -277,7 +278,7 @@ class Node:
         "acked", "acks", "answered", "began", "check", "clock", "disk", "disk_free", "fallen", "following",
         "granted_until", "heard_suspicions", "id", "inbox", "incarnation", "known", "lease_until", "log", "met",
         "monitor", "paused", "pending", "ready", "reported", "role", "round", "stash", "streams", "suspects", "term",
-        "values", "voted", "votes",
+        "values", "voted", "votes", "would",
     )  # fmt: skip
 
     def __init__(self, number: int, disk: int, monitor: Monitor) -> None:
@@ -303,6 +304,7 @@ class Node:
         self.granted_until = 0  # by its own clock: it may not vote before [ns]
         # As a candidate.
         self.votes: dict[int, tuple[int, int]] = {}
+        self.would: set[int] = set()  # who would vote for it
         self.heard_suspicions: dict[int, tuple[int, int]] = {}
         self.began = -1
         self.answered = False
@@ -355,6 +357,7 @@ class Simulation:
         self.last = self.nodes[0], 0  # who was promoted last, and its incarnation then
         self.needless = self.fallbacks = self.truncated = 0
         self.superseded: set[int] = set()  # writes that a later one of the same side replaced, in a merge
+        self.beaten: list[tuple[int, int]] = []  # writes that one of the other side replaced in a merge, and that one
         self.struck: dict[Fault, tuple[Node, ...]] = {}  # whom a fault hit
         self.make_requests()
 
@@ -890,13 +893,15 @@ class Simulation:
         """
         if self.cluster.heal != "last-writer-wins":
             return 0
-        stamps = {self.keys[request]: stamp for _, _, request, stamp in node.log if request != NOBODY}
+        mine = {self.keys[request]: (request, stamp) for _, _, request, stamp in node.log if request != NOBODY}
         last = {self.keys[request]: (request, stamp) for _, _, request, stamp in other if request != NOBODY}
         replaced = [entry[2] for entry in other if entry[2] != NOBODY and last[self.keys[entry[2]]][0] != entry[2]]
         self.superseded.update(replaced)
         kept = 0
         for key, (request, stamp) in last.items():
-            if key not in stamps or stamp > stamps[key]:
+            if key not in mine or stamp > mine[key][1]:
+                if key in mine:
+                    self.beaten.append((mine[key][0], request))
                 self.append(node, request, stamp)
                 node.values[key] = request
                 kept += 1
@@ -1163,7 +1168,19 @@ class Simulation:
                         same -= 1
                     if other := node.log[same:]:
                         self.merge(best, other)
-        return frozenset({entry[2] for entry in best.log} - {NOBODY} | self.superseded)
+        there = {entry[2] for entry in best.log} - {NOBODY}
+        return frozenset((there | self.superseded) - self.undone(there))
+
+    def undone(self, there: set[int]) -> set[int]:
+        """Writes that a merge replaced by an older one: its primary's clock was ahead. They are in the log, and lost.
+
+        Older: over before the other was sent. Of writes at the same time either may be the last.
+        """
+        return {
+            write
+            for write, by in self.beaten
+            if by in there and (done := self.done[by]) is not None and done < self.sent[write]
+        }
 
     def result(self) -> Run:
         """Add up."""
