@@ -343,6 +343,12 @@ class Simulation:
             round(value * NS) for value in (cluster.delay, cluster.disk, cluster.period)
         )
         self.jitter = cluster.jitter * NS
+        # Asked for at every write.
+        self.backups_needed = cluster.backups_needed
+        self.readable_at_once = cluster.replication in ("async", "semi-sync") and (
+            not self.backups_needed or cluster.wait_point == "after commit"
+        )
+        self.leased = cluster.lease is not None
         members = cluster.nodes + cluster.clients
         self.cuts = [[0] * members for _ in range(members)]  # [from][to]: how many faults cut it
         self.machine = MACHINES[cluster.election]
@@ -733,7 +739,7 @@ class Simulation:
         node.met.clear()
         node.fallen = False
         node.values = {self.keys[entry[2]]: entry[2] for entry in node.log if entry[2] != NOBODY}
-        node.ready = not self.cluster.backups_needed
+        node.ready = not self.backups_needed
         if not node.ready:
             self.append(node, NOBODY)
         if self.cluster.lease is not None:
@@ -778,8 +784,7 @@ class Simulation:
         entry = (node.known[0], node.id, request, node.local(now) if stamp is None else stamp)
         node.log.append(entry)
         index = len(node.log)
-        early = not self.cluster.backups_needed or self.cluster.wait_point == "after commit"
-        if request != NOBODY and (early or node.fallen) and self.cluster.replication in ("async", "semi-sync"):
+        if request != NOBODY and (self.readable_at_once or node.fallen):  # only semi-synchronous ones fall back
             node.values[self.keys[request]] = request
         if not node.pending and self.falls_back:
             self.after(self.falls_back, node, self.fall_back, node, node.round)
@@ -796,7 +801,7 @@ class Simulation:
             other.inbox.append((arrival, there, entry))
             node.acks[number].append((there + delay, there, index))
             times.append(there + delay)
-        needed = self.backups_to_wait_for(node)
+        needed = 0 if node.fallen else self.backups_needed
         if needed <= len(times):
             if needed:
                 times.sort()
@@ -810,17 +815,13 @@ class Simulation:
         given = cluster.fallback_after if cluster.replication == "semi-sync" else None
         return 0 if given is None else round(given * NS)
 
-    def backups_to_wait_for(self, node: Node) -> int:
-        """How many backups must have a write now."""
-        return 0 if node.fallen else self.cluster.backups_needed
-
     def commit(self, node: Node, round_: int) -> None:
         """See what can be acknowledged."""
         if node.role != "primary" or node.round != round_:
             return
         now, pending = self.now, node.pending
-        needed = self.backups_to_wait_for(node)
-        if self.cluster.backups_needed:
+        needed = 0 if node.fallen else self.backups_needed
+        if self.backups_needed:
             for number, acks in node.acks.items():
                 while acks and acks[0][0] <= now:
                     node.acked[number] = acks.popleft()[2]
@@ -837,7 +838,7 @@ class Simulation:
                 self.answer(node, request)
         if node.fallen and node.log:
             have = sorted(node.acked.values(), reverse=True)
-            if len(have) >= self.cluster.backups_needed and have[self.cluster.backups_needed - 1] >= len(node.log) - 1:
+            if len(have) >= self.backups_needed and have[self.backups_needed - 1] >= len(node.log) - 1:
                 node.fallen = False
                 self.say(node, "semi-synchronous again")
 
@@ -931,15 +932,14 @@ class Simulation:
 
     def serve(self, request: int, node: Node) -> None:
         """A node answers, refuses, or takes a write in."""
-        if self.cluster.lease is not None and node.role == "primary" and node.local(self.now) >= node.lease_until:
+        if self.leased and node.role == "primary" and node.local(self.now) >= node.lease_until:
             self.steps_down(node, "lease over")  # it was paused, and looks at its clock before it answers
-        anywhere = self.cluster.read_from == "any"
         if self.is_read[request]:
             if node.role == "primary" and node.ready:
                 self.got[request] = node.values.get(self.keys[request])
                 self.answer(node, request)
                 return
-            if anywhere and node.role == "backup":
+            if self.cluster.read_from == "any" and node.role == "backup":
                 self.settle(node)
                 self.got[request] = node.values.get(self.keys[request])
                 self.answer(node, request)
