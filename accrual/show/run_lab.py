@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Following", "RunLab", "Words"]
 
 _ALL: weakref.WeakSet[RunLab] = weakref.WeakSet()
-_STARTING: Final = threading.Lock()
+_TURN: Final = threading.RLock()
+"""Whoever starts or stops a lab, or says how it ended, has it; what observes the phase may do so, too."""
 _EXPECTED: Final = (LabError, UnavailableError, ValueError, TypeError)
 """What a lab raises with words for its user."""
 
@@ -92,12 +93,12 @@ class RunLab(Widget):
     shown = Dict().tag(sync=True)
 
     def __init__(self, lab: Lab | str, /, *, recording: str | None = None, **parameters: Any) -> None:
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
         self.lab = lab if isinstance(lab, Lab) else _named(lab)
         self.parameters = self.lab.bound(parameters)
         found = _recorded(self.lab, recording)
         self._seconds = None if found is None else found.seconds
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._views: set[str] = set()
         self._when = ""
         super().__init__(
@@ -139,7 +140,7 @@ class RunLab(Widget):
 
     def start(self) -> None:
         """Run it, if it does not run yet; it goes on when this returns. Why it was not started, `words` say."""
-        with _STARTING:
+        with _TURN:
             if self._running():
                 return
             self.look()
@@ -161,7 +162,7 @@ class RunLab(Widget):
 
     def stop(self) -> None:
         """End it, if it runs; it is cleared away when this returns, or a moment later."""
-        with _STARTING:
+        with _TURN:
             if self.phase == "running":
                 self._stop.set()
                 self._say("stopping", "It is being stopped, and what it has started is cleared away.")
@@ -184,7 +185,7 @@ class RunLab(Widget):
 
     def close(self) -> None:
         """End it, and take the widget out of the page."""
-        self.stop()
+        self._stop.set()  # and no lock: the garbage collector calls this too, at any time
         self.wait()
         super().close()
 
@@ -225,7 +226,7 @@ class RunLab(Widget):
                 self._show(found)
             except Exception as error:  # of whoever observes the result
                 words = f"What follows from the result failed: {type(error).__name__}: {error}"
-        with contextlib.suppress(Exception):  # the connection may be what ended
+        with _TURN, contextlib.suppress(Exception):  # the connection may be what ended
             self._say(phase, words, said)
 
     def _went_wrong(self, error: Exception) -> tuple[str, str, str]:
