@@ -100,6 +100,7 @@ class RunLab(Widget):
         found = _recorded(self.lab, recording)
         self._seconds = None if found is None else found.seconds
         self._views: set[str] = set()
+        self._refused = False
         self._when = ""
         super().__init__(
             about={
@@ -114,7 +115,8 @@ class RunLab(Widget):
             self._show(found)
         self.look()
         self.on_msg(self._heard)
-        _ALL.add(self)
+        with _TURN:
+            _ALL.add(self)
 
     @property
     def command(self) -> str:
@@ -148,6 +150,7 @@ class RunLab(Widget):
                 return
             other = next((one for one in _ALL if one._running()), None)
             if other is not None:
+                self._refused = True
                 self.words = (
                     f"Not started: the lab {other.lab.name} is running in this notebook, and two at once would disturb "
                     "each other's measurements. Wait for its end, or stop it there."
@@ -228,6 +231,8 @@ class RunLab(Widget):
                 words = f"What follows from the result failed: {type(error).__name__}: {error}"
         with _TURN, contextlib.suppress(Exception):  # the connection may be what ended
             self._say(phase, words, said)
+            for one in [one for one in _ALL if one._refused]:  # that was so then
+                one._refused, one.words = False, ""
 
     def _went_wrong(self, error: Exception) -> tuple[str, str, str]:
         text = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"
