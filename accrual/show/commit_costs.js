@@ -23,9 +23,11 @@ function sentence(s) {
 }
 
 function table(s) {
-  const heads = ["waits for", "called", "a commit takes", "writes lost", "may die at once", "backups that may be away"];
+  const heads = [
+    ["waits for"], ["called", "mode"], ["a commit takes", "latency"], ["writes lost"], ["may die at once"], ["may be away"],
+  ];
   return [
-    node("thead", {}, node("tr", {}, ...heads.map((head) => node("th", { scope: "col", class: head === "a commit takes" ? "latency" : null }, head)))),
+    node("thead", {}, node("tr", {}, ...heads.map(([head, kind]) => node("th", { scope: "col", class: kind }, head)))),
     node("tbody", {}, ...s.rows.map((row) =>
       node("tr", {},
         node("th", { scope: "row" }, `${row.acks} of ${s.backups}`),
@@ -34,7 +36,7 @@ function table(s) {
           node("span", { class: "length", style: `width:${((60 * row.latency) / s.longest).toFixed(1)}%` }), seconds(row.latency)),
         node("td", { class: Math.max(...row.lost) ? "lost" : null }, range(row.lost)),
         node("td", {}, row.may_die ? (row.may_die === 1 ? "the primary" : `the primary + ${row.may_die - 1}`) : "nobody"),
-        node("td", {}, row.may_lack ? `${row.may_lack} of ${s.backups}` : "none")))),
+        node("td", {}, row.may_lack ? plural(row.may_lack, "backup") : "nobody")))),
   ];
 }
 

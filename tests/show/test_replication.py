@@ -85,6 +85,13 @@ def test_a_lossy_link_packet_by_packet(loss, backups, acks):
     assert took == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("wait_point", ["before commit", "after commit"])
+def test_requests_stand_at_their_numbers(wait_point):
+    """The lesson takes those of one run by the numbers that they have in the other."""
+    run = replication.dies_while_it_waits(wait_point, 2)
+    assert [operation.number for operation in run.operations] == list(range(len(run.operations)))
+
+
 def test_a_lossy_link_by_its_formula():
     """Sparse commits are held up by their own two packets alone; dense ones also by those of the stall before them."""
     sparse = replication.over_a_lossy_link(0.01, 1, rate=1.0)
