@@ -277,8 +277,8 @@ class Node:
     __slots__ = (
         "acked", "acks", "answered", "began", "check", "clock", "disk", "disk_free", "fallen", "following",
         "granted_until", "heard_suspicions", "id", "inbox", "incarnation", "known", "lease_until", "log", "met",
-        "monitor", "paused", "pending", "ready", "reported", "role", "round", "stash", "streams", "suspects", "term",
-        "values", "voted", "votes", "would",
+        "monitor", "paused", "pending", "ready", "reported", "role", "round", "shown", "stash", "streams", "suspects",
+        "term", "values", "voted", "votes", "would",
     )  # fmt: skip
 
     def __init__(self, number: int, disk: int, monitor: Monitor) -> None:
@@ -291,6 +291,7 @@ class Node:
         # What its disk keeps.
         self.log: list[Entry] = []
         self.values: dict[int, int] = {}  # of each key the last write that can be read
+        self.shown: dict[int, int] = {}  # as a primary: of each key the index of that write in its log
         self.term = self.voted = 0
         self.known = (0, 0)  # the highest (term, primary) heard of
         # As a backup.
@@ -739,6 +740,7 @@ class Simulation:
         node.met.clear()
         node.fallen = False
         node.values = {self.keys[entry[2]]: entry[2] for entry in node.log if entry[2] != NOBODY}
+        node.shown = {}
         node.ready = not self.backups_needed
         if not node.ready:
             self.append(node, NOBODY)
@@ -785,7 +787,7 @@ class Simulation:
         node.log.append(entry)
         index = len(node.log)
         if request != NOBODY and (self.readable_at_once or node.fallen):  # only semi-synchronous ones fall back
-            node.values[self.keys[request]] = request
+            self.show(node, index, request)
         if not node.pending and self.falls_back:
             self.after(self.falls_back, node, self.fall_back, node, node.round)
         node.pending.append((index, request, now, durable))
@@ -807,6 +809,12 @@ class Simulation:
                 times.sort()
                 durable = max(durable, times[needed - 1])
             self.at(durable, node, self.commit, node, node.round)
+
+    def show(self, node: Node, index: int, request: int) -> None:
+        """Let a write of the primary be read, unless a later one of its key can be already."""
+        key = self.keys[request]
+        if index > node.shown.get(key, 0):
+            node.values[key], node.shown[key] = request, index
 
     @cached_property
     def falls_back(self) -> int:
@@ -830,11 +838,11 @@ class Simulation:
             have = sorted(node.acked.values(), reverse=True)
             upto = have[needed - 1] if len(have) >= needed else 0
         while pending and pending[0][0] <= upto and pending[0][3] <= now:
-            request = pending.popleft()[1]
+            index, request, _, _ = pending.popleft()
             if request == NOBODY:
                 node.ready = True
             else:
-                node.values[self.keys[request]] = request
+                self.show(node, index, request)
                 self.answer(node, request)
         if node.fallen and node.log:
             have = sorted(node.acked.values(), reverse=True)
@@ -904,7 +912,7 @@ class Simulation:
                 if key in mine:
                     self.beaten.append((mine[key][0], request))
                 self.append(node, request, stamp)
-                node.values[key] = request
+                self.show(node, len(node.log), request)
                 kept += 1
         return kept + len(replaced)
 

@@ -192,6 +192,31 @@ def test_semi_synchronous_without_timeout_loses_nothing_acknowledged(wait_point)
     assert (phantoms > 0) == (wait_point == "after commit")
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"replication": "async", "disk": 0.01},
+        {"replication": "semi-sync", "wait_point": "after commit"},
+        {"replication": "semi-sync", "wait_point": "before commit"},
+        {"replication": "semi-sync", "wait_point": "before commit", "fallback_after": 0.5},
+        {"replication": "quorum"},
+    ],
+    ids=lambda given: " ".join(map(str, given.values())),
+)
+def test_who_reads_from_the_primary_never_goes_back(given):
+    """Writes are numbered as they are sent, and all arrive in that order: nothing is lost, nobody tries again."""
+    cluster = Cluster(
+        rate=500, delay=0.02, keys=2, patience=100.0, request_timeout=100.0, wait_before_promote=1000.0, **given
+    )
+    cuts = [Cut(at=0.5, a=(0,), b=(1, 2), until=1.5)] if "fallback_after" in given else []
+    run = simulate(cluster, cuts, seconds=2)
+    assert run.outcome.fallbacks == len(cuts)
+    for key in range(2):
+        read = [o.value for o in run.operations if o.kind == "read" and o.key == key and o.value is not None]
+        assert len(set(read)) > 20
+        assert read == sorted(read)
+
+
 def test_semi_synchronous_that_fell_back_loses_acknowledged_writes():
     faults = [Cut(at=5, a=(0,), b=(1, 2), until=9.9), Crash(at=9.5)]
     cluster = Cluster(replication="semi-sync", fallback_after=1.0, threshold=80.0)
