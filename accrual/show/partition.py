@@ -330,18 +330,22 @@ def table_of_servers(results: Mapping[str, LabResult]) -> str:
     >>> print(table_of_servers({"etcd": recorded("partition")}).splitlines()[0].strip())
     told OK  refused  lost  lost after heal  local read
     """
-    lines = [f"{'':28}{'told OK':>8}{'refused':>9}{'lost':>6}{'lost after heal':>17}  local read"]
+    lines = [f"{'':31}{'told OK':>8}{'refused':>9}{'lost':>6}{'lost after heal':>17}  local read"]
     for name, result in results.items():
         for row in result.rows:
             lines.append(
-                f"{name + ', ' + row['side']:28}{row['acknowledged']:8}{row['failed'] + row['unknown']:9}"
+                f"{name + ', ' + row['side']:31}{row['acknowledged']:8}{row['failed'] + row['unknown']:9}"
                 f"{row['lost']:6}{row['lost_after_heal']:17}  {row['local_read']}"
             )
     return "\n".join(lines)
 
 
 def story_of_servers(result: LabResult) -> Story:
-    """The story of the lab ``partition``, from a second before the cut, which is at 0 s: who leads, who is answered."""
+    """The story of the lab ``partition``, from a second before the cut, which is at 0 s.
+
+    It tells which node leads, and on each side what becomes of the client's writes: answered, refused, not answered, or
+    lost, where all that were acknowledged there during the cut are gone in the end.
+    """
     nodes = sorted(name for row in result.rows for name in row["nodes"].split())
     cut = next(event.at for event in result.events if event.who == "network")
     words = {
@@ -350,14 +354,21 @@ def story_of_servers(result: LabResult) -> Story:
         "a write is refused": "failed",
         "a write is not answered": "unknown",
         "writes are acknowledged again": "answered",
-        "healed": "whole",
     }
     sides = {f"{who}, {row['side']}": row["side"] for row in result.rows for who in ("client", "reader")}
     events = [Event(round(event.at - cut, 2), sides.get(event.who, event.who), event.what) for event in result.events]
+    during = {row["side"] for row in result.rows if 0 < row["acknowledged"] == row["lost"]}
+    after = {row["side"] for row in result.rows if row["lost_after_heal"]}
+    taken = {row["side"] for row in result.rows}  # sides whose client's writes are acknowledged, at that event
 
     def state(event: Event) -> dict[str, str]:
-        word = "cut" if event.what.startswith("cut") else words.get(event.what)
-        return {} if word is None else {event.who: word}
+        if event.who == "network":
+            word, lost = ("cut", during) if event.what.startswith("cut") else ("whole", after)
+            return {"network": word} | {side: "lost" if side in lost else "answered" for side in sorted(taken)}
+        word = words.get(event.what, "")
+        if event.who in sides.values() and word:
+            (taken.add if word == "answered" else taken.discard)(event.who)
+        return {event.who: word} if word else {}
 
     start = dict.fromkeys(nodes, "backup") | {"network": "whole"} | {row["side"]: "answered" for row in result.rows}
     return story_of_lab(result, state, events=events, start=start, begin=-1.0)
