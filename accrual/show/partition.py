@@ -153,10 +153,10 @@ def wrongly_lost(run: Run) -> list[Operation]:
     []
     """
     merged = next((happening.time for happening in run.timeline if "merged" in happening.detail), -math.inf)
+    answer = run.cluster.disk + run.cluster.delay  # from when the primary takes a write in until its client knows
     stayed: dict[int, float] = {}
     for o in run.operations:
-        there = o.start + run.cluster.delay < merged and o.number in run.survivors
-        if o.kind == "write" and o.status == "ok" and there:
+        if o.kind == "write" and o.status == "ok" and o.end - answer < merged and o.number in run.survivors:
             stayed[o.key] = max(o.end, stayed.get(o.key, -math.inf))
     return [write for write in run.findings.lost if write.end > stayed.get(write.key, math.inf)]
 
@@ -385,6 +385,8 @@ def step_by_step(results: Mapping[str, LabResult]) -> Scrubber:
 def verdicts(result: LabResult) -> dict[str, list[tuple[float, str]]]:
     """What the recogniser of the lab ``recognition`` said of each fault, and when, from the fault on [s].
 
+    That all is sound is left out: nobody acts on it.
+
     Examples
     --------
     >>> from accrual.lab import recorded
@@ -414,7 +416,7 @@ def acted_wrongly(said: Mapping[str, Sequence[tuple[float, str]]], stable_after:
     """
     wrong = []
     for fault, rows in said.items():
-        ends = [*(at for at, _ in rows[1:]), math.inf]
+        ends = [*(at for at, _ in rows), math.inf][1:]  # none, if nothing was said
         acted = next((kind for (at, kind), end in zip(rows, ends, strict=True) if end - at >= stable_after), fault)
         if acted != fault:
             wrong.append(fault)
