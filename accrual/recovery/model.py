@@ -97,8 +97,8 @@ class Outcome:
         As `accrual.recovery.check`: older than what was acknowledged; of a write that did not last.
     acknowledged_writes, lost_writes : int
         Writes told OK; those of them that did not survive. What survives is what the last primary has, as if at the end
-        all nodes that are up could talk. With "last-writer-wins" it takes over what wins from the others; a write that
-        an *older* one replaces so, whose clock was ahead, is lost, too.
+        all nodes that are up could talk; but where two sides of a partition are merged, of each key that both wrote the
+        last write of one side only.
     split_brain : float
         Time in which two nodes or more, up and running, took themselves for the primary [s].
     failovers, needless_failovers : int
@@ -364,7 +364,7 @@ class Simulation:
         self.last = self.nodes[0], 0  # who was promoted last, and its incarnation then
         self.needless = self.fallbacks = self.truncated = 0
         self.superseded: set[int] = set()  # writes that a later one of the same side replaced, in a merge
-        self.beaten: list[tuple[int, int]] = []  # writes that one of the other side replaced in a merge, and that one
+        self.overruled: set[int] = set()  # those that one of the other side replaced, in a merge
         self.struck: dict[Fault, tuple[Node, ...]] = {}  # whom a fault hit
         self.make_requests()
 
@@ -876,7 +876,7 @@ class Simulation:
         other = its[same:]
         if other:
             del its[same:]
-            kept = self.merge(node, other)
+            kept = self.merge(node, other, same)
             self.truncated += len(other) - kept
             note = f"{len(other)} entries" + (f", {kept} of them merged" if kept else "")
             self.say(backup, "cuts its log", note)
@@ -895,22 +895,24 @@ class Simulation:
         if len(missing) > 1 or other:
             self.say(backup, "catches up", f"{len(missing)} entries from node {node.id}")
 
-    def merge(self, node: Node, other: list[Entry]) -> int:
+    def merge(self, node: Node, other: list[Entry], same: int) -> int:
         """Last writer wins: of the writes that only a demoted primary has, keep each key's last if it is the latest.
 
+        Whichever side's write is beaten, its client was told OK and is not told of the other: both count as lost.
+        `same`: how many entries both logs have.
         Returns how many entries did not go to waste: kept, or replaced by a later one of their own side.
         """
         if self.cluster.heal != "last-writer-wins":
             return 0
-        mine = {self.keys[request]: (request, stamp) for _, _, request, stamp in node.log if request != NOBODY}
+        stamps = {self.keys[request]: stamp for _, _, request, stamp in node.log if request != NOBODY}
         last = {self.keys[request]: (request, stamp) for _, _, request, stamp in other if request != NOBODY}
         replaced = [entry[2] for entry in other if entry[2] != NOBODY and last[self.keys[entry[2]]][0] != entry[2]]
         self.superseded.update(replaced)
+        own = {self.keys[request]: request for _, _, request, _ in node.log[same:] if request != NOBODY}
+        self.overruled.update(own[key] for key, (_, stamp) in last.items() if key in own and stamp > stamps[key])
         kept = 0
         for key, (request, stamp) in last.items():
-            if key not in mine or stamp > mine[key][1]:
-                if key in mine:
-                    self.beaten.append((mine[key][0], request))
+            if key not in stamps or stamp > stamps[key]:
                 self.append(node, request, stamp)
                 self.show(node, len(node.log), request)
                 kept += 1
@@ -1175,20 +1177,8 @@ class Simulation:
                     while same and best.log[same - 1] != node.log[same - 1]:
                         same -= 1
                     if other := node.log[same:]:
-                        self.merge(best, other)
-        there = {entry[2] for entry in best.log} - {NOBODY}
-        return frozenset((there | self.superseded) - self.undone(there))
-
-    def undone(self, there: set[int]) -> set[int]:
-        """Writes that a merge replaced by an older one: its primary's clock was ahead. They are in the log, and lost.
-
-        Older: over before the other was sent. Of writes at the same time either may be the last.
-        """
-        return {
-            write
-            for write, by in self.beaten
-            if by in there and (done := self.done[by]) is not None and done < self.sent[write]
-        }
+                        self.merge(best, other, same)
+        return frozenset({entry[2] for entry in best.log} - {NOBODY} - self.overruled | self.superseded)
 
     def result(self) -> Run:
         """Add up."""

@@ -382,8 +382,8 @@ def _advice(
     if majority is None:
         return "Nobody has a majority: refuse writes (CP), or accept that they will have to be merged (AP)."
     if kind == "node fault":
-        gone = " ".join(map(str, down))
-        return f"Fence {gone}, then fail over: from here nobody can tell whether it is dead or cut off."
+        gone, they_are = " ".join(map(str, down)), "it is" if len(down) == 1 else "they are"
+        return f"Fence {gone}, then fail over: from here nobody can tell whether {they_are} dead or cut off."
     if kind == "one-way":
         deaf = " ".join(map(str, dict.fromkeys(receiver for _, receiver in one_way)))
         return f"{who} may go on; take out an end of each one-way link: {deaf} takes the living for dead."
