@@ -28,11 +28,21 @@ import numpy as np
 import accrual as ac
 from accrual.course import check
 from accrual.course.lesson_12 import FAILOVER, PENALTY, PERMANENT, WAITS, WARM, chosen, three_faults, to_tune_on, wanted
-from accrual.lab import recorded
 from accrual.recovery import FailoverController, waiting_cost
+from accrual.recovery.labs import failover
 from accrual.show.design import make_design
-from accrual.show.health import INDICATORS, Moves, SymptomsOfFaults, incidents, outages, rehearse, symptoms
+from accrual.show.health import (
+    INDICATORS,
+    Moves,
+    SymptomsOfFaults,
+    incidents,
+    outages,
+    rehearse,
+    share_of_detection,
+    symptoms,
+)
 from accrual.show.own import nominal_period
+from accrual.show.run_lab import RunLab
 from accrual.show.scrubber import Scrubber, story_of_run
 
 # %% [markdown] {"items": [42]}
@@ -66,7 +76,7 @@ shop
 # **See.** All faults in one table: seconds after the strike.
 
 # %%
-print("You said:", first_to_move, "first, and the 99 % latency after", seconds_until_the_latency_moves, "s.")
+print("You said:", first_to_move, "first, the 99 % latency after", seconds_until_the_latency_moves, "s")
 Moves(shop.found)
 
 # %% [markdown] {"items": [42]}
@@ -108,7 +118,8 @@ score_while_no_payment_works = None  # from 0, dead, to 1, well
 
 # %%
 print("You said:", score_while_no_payment_works)
-print(f"{'5 s after the strike':43} {'score':>6} {'all errors':>11} {'worst service':>14} {'p50':>9} {'p99':>9}")
+heads = ("score", "all errors", "worst service", "p50", "p99")
+print(f"{'5 s after the strike':41} {heads[0]:>6}", *(f"{head:>13}" for head in heads[1:]))
 for name, found in shop.found.items():
     at = np.searchsorted(found.times, found.run.window[0] + 5 - 1e-6)
     now = {one: float(values[at]) for one, values in found.values.items()}
@@ -116,7 +127,8 @@ for name, found in shop.found.items():
     late, busy = min(1, now["p99"] / 500) if answered else 1, min(1, now["in_flight"])
     parts = [1 - now["errors"] / 100, 1 - late, 1 - busy, now["availability"] / 100]
     p50, p99 = (f"{now[one]:.0f} ms" if answered else "–" for one in ("p50", "p99"))
-    print(f"{name:43} {np.mean(parts):6.2f} {now['errors']:10.1f}% {now['errors_worst']:13.1f}% {p50:>9} {p99:>9}")
+    shares = (f"{now[one]:.1f}%" for one in ("errors", "errors_worst"))
+    print(f"{name:41} {np.mean(parts):6.2f}", *(f"{cell:>13}" for cell in (*shares, p50, p99)))
 
 # %% [markdown] {"items": [42]}
 # **See.** With every payment failing, the exception's score is 0.89: three parts are fine, and the fourth is diluted by
@@ -131,7 +143,7 @@ for name, found in shop.found.items():
 # ## How long, and how much is gone? *(6 minutes)*
 #
 # Now a cluster of three, two minutes and three faults: a crash, a partition that cuts the primary off *together with
-# its client*, a crash. The client writes and reads 100 times a second. What there is to measure:
+# its client*, a crash. The client sends 100 requests a second, half of them writes. What there is to measure:
 #
 # | indicator | what it is |
 # |---|---|
@@ -161,9 +173,11 @@ Scrubber({name: story_of_run(run, *span, reads=False) for name, span in spans.it
 # %%
 found = incidents(run)
 for name, incident in zip(spans, found, strict=True):
-    print(f"{name:12} detected in {incident.detect:.2f} s, served again in {incident.repair:.2f} s,", end=" ")
+    print(f"{name:12} detected in {incident.detect:.2f} s,", end=" ")
+    print(f"served again in {incident.repair:.2f} s,", end=" ")
     print(f"{incident.lost:3} acknowledged writes lost, over {incident.lost_span:.2f} s")
-print(f"MTTD {np.mean([i.detect for i in found]):.2f} s, MTTR {np.mean([i.repair for i in found]):.2f} s,", end=" ")
+print(f"MTTD {np.mean([i.detect for i in found]):.2f} s,", end=" ")
+print(f"MTTR {np.mean([i.repair for i in found]):.2f} s,", end=" ")
 print(f"MTBF {np.mean(np.diff([i.struck for i in found])):.0f} s")
 print(f"availability for writes {1 - run.outcome.unavailability / run.seconds:.2%}")
 print("You said:", worst_by_time, worst_by_loss)
@@ -175,23 +189,21 @@ print("You said:", worst_by_time, worst_by_loss)
 # there were.
 #
 # The same on real servers: the lab `failover` kills the primary of three Valkey servers. Our `FailoverController`
-# brings writing back, with φ and with k × T; then three Sentinels do.
+# brings writing back, with φ and with k × T; then three Sentinels do. You see what was recorded; the button runs it
+# here, in some 20 seconds.
 
 # %%
-measured = recorded("failover")
-measured
+lab = RunLab(failover)
+lab
 
 # %%
-for row in measured.rows:
-    share = row["detection"] / row["writable"]
-    print(f"{row['driver']:41} detected in {row['detection']:.2f} s,", end=" ")
-    print(f"writes again in {row['writable']:.2f} s: {share:.0%}")
+lab.then(share_of_detection)
 
 # %% [markdown] {"items": [42]}
 # **See.** In the recording, where our controller decides alone, detection is 95 % and 98 % of the outage: 0.28 of 0.30
-# s with φ, 0.40 of 0.41 s with k × T. With Sentinel it is half: 1.02 s, as its `down-after` of 1 s says, and 1.12 s
-# more until three of them have agreed, one was elected to do it, and a new primary writes. **Take MTTR apart before you
-# work on it.** No acknowledged write was lost here; with asynchronous replication that is no promise (lesson 10).
+# s with φ, 0.40 of 0.41 s with k × T. With Sentinel it is half: 1.02 s, as its `down-after` of 1 s says, and 1.1 s more
+# until three of them have agreed, one was elected to do it, and a new primary writes. **Take MTTR apart before you work
+# on it.** No acknowledged write was lost here; with asynchronous replication that is no promise (lesson 10).
 
 # %% [markdown] {"items": [42]}
 # **Do.** Write the availability of a system from its MTBF (as above: start to start), the mean time to detect and the
@@ -214,7 +226,7 @@ check("12.2", availability)
 
 # %%
 def recovery_point(operations, survivors):
-    """Seconds of acknowledged work that are gone; `survivors`: the numbers of the writes that are there."""
+    """Seconds of acknowledged work that are gone; survivors: numbers of the writes that are there."""
     # solution
     lost = [o for o in operations if o.kind == "write" and o.status == "ok" and o.number not in survivors]
     return max(o.end for o in lost) - min(o.start for o in lost) if lost else 0.0
@@ -270,7 +282,8 @@ fewest_mistakes = None  # "fixed", "phi", "chen"?
 
 # %%
 print("You said:", fewest_mistakes)
-detectors = [ac.FixedTimeout(period=nominal_period(trace)), ac.PhiNormal(window=1000), ac.Chen(window=1000)]
+period = nominal_period(trace)
+detectors = [ac.FixedTimeout(period=period), ac.PhiNormal(window=1000), ac.Chen(window=1000)]
 ac.compare(trace[:half], detectors, detection_time=wanted(trace))
 
 # %% [markdown] {"items": [99]}
@@ -295,7 +308,7 @@ check("12.4", (trace, detector, threshold) if detector else None)
 # %% [markdown] {"items": [99]}
 # ## Capstone: wait, or promote? *(4 minutes)*
 #
-# The sender of this trace was never dead (nor was yours: you have seen it). Each mistake is a *temporary* outage, and
+# The sender of this trace was never dead (nor was yours, if you watched it). Each mistake is a *temporary* outage, and
 # lesson 9's question is back: how long to wait before a backup is promoted? Here a failover takes 0.5 s, and costs as
 # much as 10 s of outage besides (cold caches, a resynchronisation); of all outages 5 % never end by themselves. These
 # three are assumed. Your own system has its own.
@@ -313,9 +326,10 @@ if chosen(detector, threshold):
     if len(learnt):
         costs = waiting_cost(learnt, WAITS, failover=FAILOVER, penalty=PENALTY, permanent=PERMANENT)
         for k in range(0, len(WAITS), 5):
-            print(f"wait {WAITS[k]:3.1f} s: {costs.cost[k]:5.2f} s an outage, {costs.promoted[k]:4.0%} promoted")
+            print(f"wait {WAITS[k]:3.1f} s: {costs.cost[k]:5.2f} s an outage,", end=" ")
+            print(f"{costs.promoted[k]:4.0%} promoted")
     else:
-        print("Nothing passed by itself, so nothing speaks for waiting. A longer recording may say otherwise.")
+        print("Nothing passed by itself, so nothing speaks for waiting. Perhaps in a longer recording.")
 
 # %% [markdown] {"items": [99]}
 # **See.** In `paused` the cost falls from 10.50 s to a floor of 1.3 s, and stays there: once every temporary outage is
@@ -362,7 +376,7 @@ check("12.6", (trace, build) if detector and wait is not None else None)
 rehearsal = None
 if chosen(detector, threshold, wait) and isinstance(build(print, print), FailoverController):
     rehearsal = rehearse(build, trace[half:], warm=WARM)
-print(rehearsal or "There is nothing to rehearse yet: choose a detector, a threshold and a wait, and build.")
+print(rehearsal or "There is nothing to rehearse yet: choose detector, threshold and wait, and build.")
 
 # %% [markdown] {"items": [99]}
 # **See.** Needless failovers are those that the wait did not avert. The time until a backup is promoted is detection

@@ -1,6 +1,8 @@
 """The capstone of lesson 12: any file as one's own trace, and answers that are half there."""
 
+import importlib.util
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +131,101 @@ def test_one_surprise_in_ten_is_no_mistake_of_the_controller(capsys):
 def test_asked_for_is_fifty_periods():
     assert wanted(beats()) == pytest.approx(5)
     assert wanted(ac.Trace(beats().arrivals)) == pytest.approx(5)
+
+
+# ---- the lesson's own cells, from the capstone on -----------------------------------------------------------------
+
+LESSONS = Path(__file__).resolve().parents[2] / "lessons"
+
+
+def cells(solutions):
+    """The code of lesson 12 that imports, and all from the capstone on."""
+    spec = importlib.util.spec_from_file_location("build", LESSONS / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    made = build.notebook(LESSONS / "source" / "12_health_and_capstone.py", solutions).cells
+    begin = next(k for k, cell in enumerate(made) if cell.source.startswith("## Capstone"))
+    code = [cell.source for cell in made[begin:] if cell.cell_type == "code"]
+    return [next(cell.source for cell in made if cell.cell_type == "code"), *code]
+
+
+def run(solutions, mine, answers=()):
+    """Execute them with a trace of one's own and answers instead of those of the lesson; the page, if there is one."""
+    space = {}
+    for code in cells(solutions):
+        code = code.replace('NAME, MINE = "My system", None', f'NAME, MINE = "The till", {mine!r}')
+        for before, after in answers:
+            code = code.replace(before, after)
+        exec(code, space)
+    page = Path("my-system.html")
+    return page.read_text(encoding="utf-8") if page.exists() else None
+
+
+def paused(gaps):
+    """A trace of one's own that varies a little, as real ones do."""
+    jitter = np.random.default_rng(12).normal(0, 2e-4, 5000)
+    steps = 0.01 + np.diff(jitter, prepend=0)
+    for at, extra in gaps:
+        steps[at] += extra
+    return ac.Trace(np.round(np.cumsum(steps) * 1e9).astype(np.int64), period=0.01, place="my machine")
+
+
+@pytest.mark.parametrize("gaps", [(), tuple((at, 1.2) for at in range(1200, 5000, 300))], ids=["quiet", "paused"])
+def test_the_whole_way_with_a_trace_of_ones_own(tmp_path, monkeypatch, capsys, gaps):
+    monkeypatch.chdir(tmp_path)
+    paused(gaps).write("mine.csv")
+    page = run(True, "mine.csv")
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert re.findall(r"^12.\d .", out, re.MULTILINE) == ["12.4 ✓", "12.5 ✓", "12.6 ✓"]
+    assert "<h1>The till: detection and recovery</h1>" in page
+    assert "5,000 of mine.csv, every 0.01 s" in page
+    assert ("Nothing passed by itself" in out) == (not gaps)
+    assert ("A longer recording may say otherwise" in page) == (not gaps)
+
+
+def test_the_whole_way_with_a_file_that_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("diary.txt").write_text("Dear diary")
+    page = run(True, "diary.txt")
+    assert "diary.txt cannot be used: no trace" in capsys.readouterr().out
+    assert "54,482 of paused, every 0.01 s" in page
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [],
+        [("detector, threshold = None, None", "detector, threshold = ac.FixedTimeout(period=0.01), None")],
+        [("detector, threshold = None, None", "detector, threshold = ac.PhiNormal(window=1000), float('nan')")],
+        [("detector, threshold = None, None", "detector, threshold = 'phi', 8"), ("wait = None", "wait = 1")],
+        [
+            ("detector, threshold = None, None", "detector, threshold = ac.FixedTimeout(period=0.01), 50"),
+            ("wait = None", "wait = -1"),
+        ],
+        [
+            ("detector, threshold = None, None", "detector, threshold = ac.FixedTimeout(period=0.01), 50"),
+            ("wait = None", "wait = 1"),
+        ],
+    ],
+    ids=["nothing", "no threshold", "nan", "a name", "a wait below 0", "nothing built"],
+)
+def test_whoever_has_not_answered_it_all_runs_it_all(tmp_path, monkeypatch, capsys, answers):
+    monkeypatch.chdir(tmp_path)
+    paused([(at, 1.2) for at in range(1200, 5000, 300)]).write("mine.csv")
+    assert run(False, "mine.csv", answers) is None
+    out, err = capsys.readouterr()
+    assert "There is nothing to rehearse yet" in out
+    assert err == ""
+
+
+def test_the_page_is_of_what_was_chosen(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    paused([(at, 1.2) for at in range(1200, 5000, 300)]).write("mine.csv")
+    answers = [
+        ("best.detector, best.threshold", "ac.PhiExponential(window=500), 12.5"),
+        ("wait = costs.best if chosen(detector, threshold) and len(learnt) else 0.0", "wait = 1.7"),
+    ]
+    page = run(True, "mine.csv", answers)
+    for words in ("phi-exponential:window=500", "Phi = 12.5", "1.7 s"):
+        assert f"<td class=text>{words}</td>" in page

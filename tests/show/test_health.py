@@ -10,9 +10,18 @@ from traitlets import TraitError
 import accrual as ac
 from accrual.course.lesson_12 import three_faults
 from accrual.isolation.balancer import suspicions
-from accrual.lab import recorded
+from accrual.lab import LabResult, recorded
 from accrual.recovery import FailoverController
-from accrual.show.health import INDICATORS, Moves, SymptomsOfFaults, incidents, outages, rehearse, symptoms
+from accrual.show.health import (
+    INDICATORS,
+    Moves,
+    SymptomsOfFaults,
+    incidents,
+    outages,
+    rehearse,
+    share_of_detection,
+    symptoms,
+)
 
 
 def test_indicators_request_by_request():
@@ -130,6 +139,14 @@ def test_what_the_lesson_says_of_the_recording():
     assert [round(row["writable"], 2) for row in (phi, fixed, sentinel)] == [0.30, 0.41, 2.14]
     assert [f"{row['detection'] / row['writable']:.0%}" for row in (phi, fixed, sentinel)] == ["95%", "98%", "48%"]
     assert {row["lost"] for row in (phi, fixed, sentinel)} == {0}
+    lines = share_of_detection(recorded("failover")).splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["95 %", "98 %", "48 %"]
+
+
+def test_an_outage_that_did_not_end_has_no_share():
+    rows = [{"driver": "a", "detection": 0.5, "writable": None}, {"driver": "b", "detection": None, "writable": 2.0}]
+    told = share_of_detection(LabResult("failover", {}, rows))
+    assert told.count("writes did not come back while it was watched") == 2
 
 
 def test_what_the_lesson_says_of_the_trace():
