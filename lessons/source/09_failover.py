@@ -437,7 +437,7 @@ check("09.5", best_wait)
 # - **The user notices** a wait, if the client retries and is patient enough; else errors.
 # - **A false suspicion costs a failover**, little time, and acknowledged writes. A majority's opinion takes some
 #   hundredths of a second, and prevents more of them than a threshold that waits as long.
-# - **Elections** need a majority, and timeouts whose random range is ten times a message's way or more.
+# - **Elections** need a majority, and timeouts whose random range is ten to twenty times a message's way.
 # - **A term does not fence.** The old primary must be stopped before the new one starts, or stop by itself in time.
 # - **Wait or promote** follows from how long your outages last and what a failover costs besides. Measure both.
 #
