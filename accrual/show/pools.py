@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from traitlets import Bool, Dict, Float, Int, List, TraitError, Unicode, observe, validate
 
 from accrual.isolation import FAULTS, LEVELS, OUTAGES, RULES, SCENARIOS, SHOP, compare_levels, place, simulate
+from accrual.isolation.labs.compare import STAND_INS
 from accrual.isolation.placement import DOMAINS, Instance, Placement
 from accrual.lab import LabResult, recorded
 from accrual.show.widget import Widget, source
@@ -620,7 +621,8 @@ class Strategies(Widget):
     Parameters
     ----------
     found : LabResult, optional
-        Of the lab `compare`; the recorded one by default. Levels that it measured show its figures.
+        Of the lab `compare`; the recorded one by default. Levels that it measured show its figures, but for a host, for
+        which it has a stand-in.
 
     Attributes
     ----------
@@ -646,7 +648,7 @@ class Strategies(Widget):
         found = recorded("compare") if found is None else found
         if found.lab != "compare":
             raise ValueError(f"found must be a result of the lab compare, got one of {found.lab!r}")
-        measured = {row["level"]: row for row in found.rows}
+        measured = {row["level"]: row for row in found.rows if row["level"] not in STAND_INS}
         self._levels = [_strategy(row, measured.get(row.level)) for row in compare_levels().rows]
         super().__init__(
             faults=[{"name": name, "title": (FAULTS | OUTAGES)[name].title} for name in _SHOWN], levels=self._levels

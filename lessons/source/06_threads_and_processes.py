@@ -230,7 +230,7 @@ print("You said:", better_at_120, "and", better_at_240)
 # ## Where threads are enough, and where they leak *(5 minutes)*
 #
 # Pools of threads are everywhere, above all in **monoliths**, one process with many threads: they need no network, no
-# second program, and 10 to 30 µs for a question. They talk through **shared variables**. That is the convenience, and
+# second program, and 13 to 36 µs for a question. They talk through **shared variables**. That is the convenience, and
 # the leak:
 
 # %%
@@ -373,11 +373,12 @@ Ladder()
 # **Slide** how many questions the parts of the shop ask each other for one order.
 #
 # **See.** Each dot is a question and its answer, on a logarithmic scale; the last column is the time for an order.
-# Three things are on it. A remote procedure call takes thousands of times as long as a function call, and most of that
-# is not the network but text to be written and read again (this one is XML over HTTP): plain loopback TCP is some forty
-# times as fast. *Shared memory with semaphores*, between two processes, is faster than a queue between two threads,
-# which have to take turns with the interpreter's lock. And look how far 99 in 100 can be from the half, with queues
-# most of all: whoever waits to be woken waits for the scheduler.
+# Three things are on it. A remote procedure call takes some 2,500 times as long as a function call, and most of that is
+# not the network but text to be written and read again (this one is XML over HTTP): plain loopback TCP is 22 times as
+# fast. *Shared memory with semaphores*, between two processes, is as fast as a queue between two threads, which have to
+# take turns with the interpreter's lock: what costs time is to be woken, on whichever side of a boundary. And the slow
+# ones: 99 in 100 took up to twice as long as the half, of the remote procedure calls four times. That was a quiet
+# machine; climb the ladder on yours while it is busy, and look again.
 #
 # **Do.** An order may take 0.1 s. How many remote procedure calls may it make, one after the other, at the recorded
 # median?
@@ -412,8 +413,8 @@ Strategies()
 # Process and container look alike here, and so do host and cluster; what tells them apart are caps and a network, in
 # the full table below (*memory-hog*, *switch*).
 #
-# The second table is the bill. From a thread to a process, both measured, an idle part's memory grows about
-# hundredfold. From a process to a datacenter (assumed; nobody measures that on a laptop) memory and start-up grow by
+# The second table is the bill. From a thread to a process, both measured, an idle part's memory grows some
+# seventyfold. From a process to a datacenter (assumed; nobody measures that on a laptop) memory and start-up grow by
 # three or four more powers of ten. So one does not isolate as much as possible, but **what must not fall together, at
 # the level that stops the fault one fears**.
 
@@ -430,7 +431,8 @@ iso.compare_levels()
 # - **A timeout** gives threads back. Calls a second × timeout is how many it keeps: do this product for every call.
 # - **Threads** are enough against exceptions and hangs, **processes** also against crashes, `kill -9`, the GIL and
 #   corrupted variables. Neither limits memory or CPU: that takes caps, and a container has them (lesson 7).
-# - Processes **talk** by pipes, queues, shared memory, sockets, RPC: from some microseconds to milliseconds a question.
+# - Processes **talk** by pipes, queues, shared memory, sockets, RPC: a question takes from some 14 µs to most of a
+#   millisecond.
 #
 # **Your own system:** `accrual lab threads --rate 300 --workers 24`, `accrual lab processes --fault segfault`,
 # `accrual lab ladder`, and for sizes `accrual plan pools --rate 120 --latency 50ms --hang service-1`.
