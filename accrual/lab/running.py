@@ -10,8 +10,10 @@ import importlib
 import inspect
 import json
 import os
+import selectors
 import subprocess
 import sys
+import threading
 import time
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +34,7 @@ LABS: Final[dict[str, Lab]] = {}
 
 _ERRORS: Final = {error.__name__: error for error in (ValueError, TypeError, LabError, UnavailableError)}
 _SLACK: Final = 15.0  # for the keeper to clear away, beyond a lab's own time [s]
+_LOOK: Final = 0.1  # how often to look whether a lab is to be stopped [s]
 
 
 class Lack(NamedTuple):
@@ -77,15 +80,22 @@ class Lab:
     limit: float
     within: Callable[[], list[str]] = list
 
-    def __call__(self, *, on_event: Callable[[Event], object] | None = None, **parameters: Any) -> LabResult:
-        """Run it; `on_event` is told of each event as it happens."""
+    def __call__(
+        self,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        stop: threading.Event | None = None,
+        **parameters: Any,
+    ) -> LabResult:
+        """Run it; `on_event` is told of each event as it happens. Set `stop`, from another thread, and it is ended."""
         given = self.bound(parameters)
         lacking = self.lacking(**given)
         if lacking:
             wants = "; ".join(f"{lack.what} ({lack.remedy})" for lack in lacking)
             raise UnavailableError(f"the lab {self.name} needs {wants}")
         began = time.monotonic()
-        with _kept(self.within(), self.function.__module__, self.name, given, self.limit) as messages:
+        stop = threading.Event() if stop is None else stop
+        with _kept(self.within(), self.function.__module__, self.name, given, self.limit, stop) as messages:
             end: dict[str, Any] = {}
             for line in messages:
                 message = json.loads(line)
@@ -143,10 +153,12 @@ def lab(
 
 
 @contextmanager
-def _kept(within: list[str], module: str, name: str, parameters: dict[str, Any], limit: float) -> Iterator[Any]:
+def _kept(
+    within: list[str], module: str, name: str, parameters: dict[str, Any], limit: float, stop: threading.Event
+) -> Iterator[Any]:
     """Run a lab below a keeper; the lines that it sends. Raises what is wrong with how it ended."""
     receiving, sending = os.pipe()
-    with os.fdopen(receiving, encoding="utf-8") as messages:
+    try:
         try:
             command = [*within, sys.executable, "-m", "accrual.lab", str(sending), module, name, json.dumps(parameters)]
             process = subprocess.Popen(  # noqa: S603  # this interpreter, files of this package
@@ -159,33 +171,50 @@ def _kept(within: list[str], module: str, name: str, parameters: dict[str, Any],
             )
         finally:
             os.close(sending)
-        lines = _Remembering(messages)
+        lines = _Lines(receiving, stop)
         try:
             yield lines
         finally:
             # Its standard input closes, it clears away and tells; bounded, for it must not hang a notebook.
             report, _ = process.communicate(timeout=limit + _SLACK)
-    _judge(name, limit, json.loads(report or "{}"), lines.last)
+    finally:
+        os.close(receiving)
+    _judge(name, limit, json.loads(report or "{}"), lines.last, stop.is_set())
 
 
-class _Remembering:
-    """Iterates over lines and keeps the last one."""
+class _Lines:
+    """Iterates over the lines of a pipe until it ends or `stop` is set, and keeps the last one.
 
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines, self.last = lines, ""
+    Half a line at the end is left off: whoever wrote it was killed.
+    """
+
+    def __init__(self, file: int, stop: threading.Event) -> None:
+        self._file, self._stop, self.last = file, stop, ""
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self.last = line
-            yield line
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self._file, selectors.EVENT_READ)
+            rest = b""
+            while not self._stop.is_set():
+                if not waiting.select(_LOOK):
+                    continue
+                some = os.read(self._file, 1 << 16)
+                if not some:
+                    return
+                *lines, rest = (rest + some).split(b"\n")
+                for line in lines:
+                    self.last = line.decode()
+                    yield self.last
 
 
-def _judge(name: str, limit: float, report: dict[str, Any], last: str) -> None:
+def _judge(name: str, limit: float, report: dict[str, Any], last: str, stopped: bool) -> None:
     if report.get("stuck"):
         raise LabError(f"the lab {name} could not be cleared away: {', '.join(report['stuck'])}")
     if report.get("why") == "too long":
         raise LabError(f"the lab {name} took longer than {limit:g} s and was ended")
     if '"event"' in last[:10] or not last:
+        if stopped:
+            raise LabError(f"the lab {name} was stopped")
         status, said = report.get("code"), report.get("said", "")
         raise LabError(f"the lab {name} ended without a result, exit status {status}{': ' * bool(said)}{said}")
 

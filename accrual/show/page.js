@@ -36,7 +36,10 @@ function model(state, place) {
     off(names, listener) {
       for (const name of names.split(" ")) listeners.set(name, (listeners.get(name) ?? []).filter((other) => other !== listener));
     },
-    send: () => note("This is a page without a kernel; open the lesson in Jupyter."),
+    send() {
+      note("This is a page without a kernel; open the lesson in Jupyter.");
+      return false;
+    },
   };
 }
 

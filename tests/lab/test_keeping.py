@@ -140,6 +140,30 @@ def wait_for(condition, patience=30):
 
 
 @linux
+def test_nothing_is_left_after_it_was_stopped(sleepers, tmp_path):
+    undone = tmp_path / "undone"
+    stop, seen = threading.Event(), []
+
+    def hear(event):
+        seen.append(event)
+        stop.set()
+
+    with pytest.raises(LabError, match=r"^the lab leaving was stopped$"):
+        sample_labs.leaving(then="hang", marker=str(undone), on_event=hear, stop=stop)
+    assert sleepers() == []
+    assert not any(map(alive, map(int, seen[0].what.split())))
+    assert [path.name for path in tmp_path.iterdir()] == ["undone"]
+
+
+def test_one_that_is_to_stop_before_it_begins_leaves_nothing(tmp_path):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(LabError, match="was stopped"):
+        sample_labs.ending(how="sleep", stop=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+@linux
 def test_the_next_keeper_sweeps_up_after_a_killed_one(sleepers, tmp_path):
     with hanging(tmp_path / "undone") as caller:
         caller.stdout.readline()
