@@ -1,6 +1,6 @@
 // How many workers two customers share: the law (bars) and pairs counted (rings); and whom a poison customer takes along.
 
-const BOX = { left: 150, right: 640, top: 40, row: 34 };
+const BOX = { left: 150, right: 600, top: 40, row: 34 };
 const LEAST = 1e-8;
 
 function situation(model) {
