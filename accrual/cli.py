@@ -15,6 +15,7 @@ import glob
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -160,6 +161,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with it."""
+        # argparse takes "-50ms" for an option, and says that the value is missing.
+        wanting = re.fullmatch(r"argument (--[\w-]+).*: expected one argument", message)
+        if wanting:
+            message += f"; one that begins with a dash is written {wanting[1]}=-..."
         self.exit(2, f"{self.prog}: {_printable(message)} ({self.prog} --help tells more)\n")
 
 

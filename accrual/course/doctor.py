@@ -102,7 +102,7 @@ def examine(kernel: bool = False) -> Report:
     >>> [finding.detail for finding in examine().findings if finding.what == "the detector core"]  # doctest: +ELLIPSIS
     ['compiled for ..., phi = 6.542645672390... five deviations after the mean']
     """
-    findings = [*_versions(), *_core(), *_front_end(), *_permissions(), *_servers(), *_labs()]
+    findings = [*_versions(), *_core(), *_front_end(), *_permissions(), *_servers(), *_programs(), *_labs()]
     if kernel:
         findings.append(_tried("a widget in a new kernel", "lessons", _kernel_answers))
     order = ("package", "lessons", "labs")
@@ -306,6 +306,22 @@ _SERVERS: Final[dict[str, tuple[tuple[str, ...], str | None, str]]] = {
     "zookeeper": (("zkServer.sh", "/usr/share/zookeeper/bin/zkServer.sh"), None, "apt install zookeeper"),
 }
 """For each its programs (or where they hide), the wheel that brings one, and how to get it."""
+
+
+_PROGRAMS: Final[dict[str, tuple[str, str]]] = {
+    "java": ("ZooKeeper, in the labs election and partition", "apt install openjdk-17-jre-headless"),
+    "nft": ("what cuts networks, in the labs partition and recognition", "apt install nftables"),
+    "ip": ("hosts and bridges, in the labs containers, hosts, partition and recognition", "apt install iproute2"),
+}
+"""Programs that some labs need, also where a run with their defaults does not ask for them: what for, and how to get
+them."""
+
+
+def _programs() -> Iterator[Finding]:
+    for name, (purpose, remedy) in _PROGRAMS.items():
+        # Debian has some where only root looks.
+        found = [*_places(name), *_places(f"/usr/sbin/{name}"), *_places(f"/sbin/{name}")]
+        yield Finding(name, "labs", bool(found), found[0] if found else f"not here, for {purpose}: {remedy}")
 
 
 def _servers() -> Iterator[Finding]:

@@ -23,7 +23,7 @@ def _patient_enough(answer: Any) -> str:
     if given != int(given):
         raise Hint("k counts whole periods here.")
     if given < right:
-        raise Hint(f"{given:g} periods are {10 * given:g} ms. Did a heartbeat take longer than that?")
+        raise Hint(f"{given:g} periods are {10 * given:g} ms, and the longest interval was {1e3 * longest:.6g} ms.")
     if given > right:
         raise Hint("That is patient enough; but a smaller k would have been, too.")
     return "Detection takes that long in all three phases then, also in the two calm ones."

@@ -42,39 +42,24 @@ function picture(s) {
   ];
 }
 
-function render({ model, el }) {
+function render(page) {
+  const { model } = page;
   const [shares, bugs] = [model.get("shares"), model.get("bugs")];
-  const root = node("div", { class: "accrual", "data-widget": "canaries" });
-  const move = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
+  const move = mover(model);
   const share = slider("share", "Canary", shares.length, (index) => move("share", index));
   const bug = slider("bug", "Requests that fail", bugs.length, (index) => move("bug", index));
-  const svg = node("svg:svg", { viewBox: "0 0 760 272", role: "img" });
-  const words = node("p");
-  const code = node("pre");
+  const { root, show, mount } = framed(page, "canaries", "0 0 760 272", [node("div", { class: "controls" }, share.element, bug.element)]);
   const draw = () => {
     const s = situation(model);
     const now = sentence(s);
-    svg.replaceChildren(...picture(s));
-    svg.setAttribute("aria-label", now);
-    words.textContent = now;
-    code.textContent = `iso.release(ac.FixedTimeout(period=1.0), threshold=3, share=${s.of}, bug=${s.fails}, released=20, duration=80, seed=0)`;
+    show(now, picture(s), `iso.release(ac.FixedTimeout(period=1.0), threshold=3, share=${s.of}, bug=${s.fails}, released=20, duration=80, seed=0)`);
     share.show(s.share, `${number(100 * s.of)} %`, now);
     bug.show(s.bug, `${number(100 * s.fails)} %`, now);
     mirror(root, {
       share: s.of, bug: s.fails, hurt: s.now.mean, takenBack: s.now.taken_back, detection: s.now.detection, alone: s.alone.mean,
     });
   };
-  root.append(
-    node("div", { class: "controls" }, share.element, bug.element), svg, words,
-    node("details", {}, node("summary", KEYBOARD, "As code"), code),
-  );
-  model.on("change", draw);
-  draw();
-  el.append(root);
-  return () => model.off("change", draw);
+  return mount(draw);
 }
 
 export default { render };

@@ -1,4 +1,4 @@
-// What the widgets of lesson 6 share: one of a few to choose, and moving a trait of the model.
+// What many widgets share: one of a few to choose, moving a trait of the model, and the frame round a picture.
 
 /** Radio buttons in a labelled group. `show(name)` marks one. */
 function radios(name, label, entries, onpick) {
@@ -12,6 +12,44 @@ function radios(name, label, entries, onpick) {
     element: node("fieldset", {}, node("legend", {}, label), ...inputs.map(({ element }) => element)),
     show: (value) => inputs.forEach((one) => (one.input.checked = one.value === value)),
   };
+}
+
+/** A list of names to choose from. */
+function chooser(name, label, names, onmove) {
+  const select = node("select", { "data-choice": name, ...KEYBOARD }, ...names.map((one) => node("option", { value: one }, one)));
+  select.addEventListener("change", () => onmove(select.value));
+  return { element: node("label", { class: "row" }, node("span", {}, label), select), show: (value) => (select.value = value) };
+}
+
+/** Buttons in a labelled group, each of which picks one of a few. */
+function picks(title, choices, onpick) {
+  const buttons = choices.map((choice, index) => button(choice, `${title}: ${choice}`, () => onpick(index)));
+  return { buttons, element: node("fieldset", { class: "choices" }, node("legend", {}, title), ...buttons) };
+}
+
+/**
+ * A widget that is controls, a picture, what it says in words, and the code that says the same. `show(words, parts,
+ * text)` fills it; `mount(draw)` draws now and with every change, and gives what ends that.
+ */
+function framed({ model, el }, name, viewBox, controls, { between = [], kind = null } = {}) {
+  const root = node("div", { class: "accrual", "data-widget": name });
+  const svg = node("svg:svg", { viewBox, role: "img", class: kind });
+  const words = node("p");
+  const code = node("pre");
+  root.append(...controls, svg, ...between, words, node("details", {}, node("summary", KEYBOARD, "As code"), code));
+  const show = (now, parts, text) => {
+    svg.replaceChildren(...parts);
+    svg.setAttribute("aria-label", now);
+    words.textContent = now;
+    code.textContent = text;
+  };
+  const mount = (draw) => {
+    model.on("change", draw);
+    draw();
+    el.append(root);
+    return () => model.off("change", draw);
+  };
+  return { root, show, mount };
 }
 
 /** Moves a trait of the model. */

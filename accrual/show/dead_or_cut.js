@@ -20,12 +20,8 @@ function render({ model, el }) {
     for (const [name, value] of Object.entries(values)) model.set(name, value);
     model.save_changes();
   };
-  const group = (title, choices, pick) => {
-    const buttons = choices.map((choice, index) => button(choice, `${title}: ${choice}`, () => pick(index)));
-    return { buttons, element: node("fieldset", { class: "choices" }, node("legend", {}, title), ...buttons) };
-  };
-  const picks = group("Round", cases.map((_, k) => `${k + 1}`), (index) => set({ case: index, guess: "" }));
-  const guesses = group("It is", kinds, (index) => set({ guess: kinds[index] }));
+  const rows = picks("Round", cases.map((_, k) => `${k + 1}`), (index) => set({ case: index, guess: "" }));
+  const guesses = picks("It is", kinds, (index) => set({ guess: kinds[index] }));
 
   const cell = (value, observer, peer) => {
     if (observer === peer) return node("td", {}, "");
@@ -48,7 +44,7 @@ function render({ model, el }) {
       ? `You stand at ${round.asker}, and see the reports that reach it, also through others. ✗ suspects, ✓ hears, ? no report.`
       : "You are outside and reach every living node by another road. ✗ suspects, ✓ hears, ? no report.";
     said.textContent = guess ? verdict(round, guess) : "What is the matter? Say it; then you are told.";
-    picks.buttons.forEach((made, k) => made.setAttribute("aria-pressed", String(k === index)));
+    rows.buttons.forEach((made, k) => made.setAttribute("aria-pressed", String(k === index)));
     guesses.buttons.forEach((made, k) => made.setAttribute("aria-pressed", String(kinds[k] === guess)));
     mirror(root, {
       case: index + 1,
@@ -60,7 +56,7 @@ function render({ model, el }) {
       right: guess ? guess === round.kind : "hidden",
     });
   };
-  root.append(picks.element, words, table, guesses.element, said);
+  root.append(rows.element, words, table, guesses.element, said);
   model.on("change", draw);
   draw();
   el.append(root);

@@ -50,39 +50,24 @@ function picture(s) {
   ];
 }
 
-function render({ model, el }) {
+function render(page) {
+  const { model } = page;
   const stops = model.get("stops");
-  const root = node("div", { class: "accrual", "data-widget": "ejection" });
-  const move = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
+  const move = mover(model);
   const choice = chooser("shown", "Fleet", Object.keys(model.get("fleets")), (name) => move("shown", name));
   const threshold = slider("threshold", "Threshold Φ", stops.length, (index) => move("threshold", stops[index]));
-  const svg = node("svg:svg", { viewBox: "0 0 760 272", role: "img" });
-  const words = node("p");
-  const code = node("pre");
+  const { root, show, mount } = framed(page, "ejection", "0 0 760 272", [choice.element, threshold.element]);
   const draw = () => {
     const s = situation(model);
     const now = sentence(s);
-    svg.replaceChildren(...picture(s));
-    svg.setAttribute("aria-label", now);
-    words.textContent = now;
-    code.textContent = `accrual.show.users.ejections("${s.name}", [${s.threshold}])`;
+    show(now, picture(s), `accrual.show.users.ejections("${s.name}", [${s.threshold}])`);
     choice.show(s.name);
     threshold.show(s.index, number(s.threshold), now);
     mirror(root, {
       shown: s.name, threshold: s.threshold, detection: s.detection, k: s.k, phi: s.phi, fixed: s.fixed, near: s.near, far: s.far, apart: s.apart,
     });
   };
-  root.append(
-    choice.element, threshold.element, svg, words,
-    node("details", {}, node("summary", KEYBOARD, "As code"), code),
-  );
-  model.on("change", draw);
-  draw();
-  el.append(root);
-  return () => model.off("change", draw);
+  return mount(draw);
 }
 
 export default { render };

@@ -208,7 +208,7 @@ class WhichFailed(Widget):
     """
 
     _css = source("phi.css", "faults.css")
-    _esm = source("controls.js", "which_failed.js")
+    _esm = source("controls.js", "choices.js", "which_failed.js")
 
     cases: List[Any] = List().tag(sync=True)
     names = List(Unicode()).tag(sync=True)

@@ -342,7 +342,7 @@ class Topologies(Widget):
     Topologies(10 nodes, all send to one: 9 messages a period, 9 at the busiest node)
     """
 
-    _esm = source("controls.js", "topologies.js")
+    _esm = source("controls.js", "choices.js", "topologies.js")
     _css = source("phi.css", "fixed.css")
 
     NODES: Final = (3, 5, 10, 20, 50)

@@ -529,7 +529,7 @@ class SymptomsOfFaults(Widget):
     found : dict of str to Symptoms
     """
 
-    _esm = source("controls.js", "tradeoff.js", "symptoms.js")
+    _esm = source("controls.js", "choices.js", "tradeoff.js", "symptoms.js")
     _css = source("phi.css", "tradeoff.css", "health.css")
 
     shown = Unicode().tag(sync=True)

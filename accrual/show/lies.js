@@ -9,7 +9,6 @@ function oneIn(share, heartbeats) {
   return share > 0.2 ? `${number(100 * share, 3)} %` : `1 in ${number(1 / share, 3)}`;
 }
 
-const percent = (share) => `${number(100 * share, 3)} %`;
 
 /** How often more, or more seldom, something happens than was promised, as far as that is not chance. */
 function times({ share, promised, verdict }) {
@@ -64,8 +63,3 @@ const dot = (name) => (x, y) => node("svg:circle", { class: `${name} mark`, cx: 
 const square = (name) => (x, y) => node("svg:rect", { class: `${name} mark`, x: x - 4.5, y: y - 4.5, width: 9, height: 9 });
 const diamond = (name) => (x, y) => node("svg:path", { class: `${name} mark`, d: `M${x},${y - 6.5}l6,6.5l-6,6.5l-6,-6.5Z` });
 
-/** Moves a trait of the model. */
-const mover = (model) => (name, value) => {
-  model.set(name, value);
-  model.save_changes();
-};

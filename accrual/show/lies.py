@@ -504,7 +504,7 @@ class SmallWindows(Widget):
     found : dict of int to SmallWindow
     """
 
-    _esm = source("controls.js", "lies.js", "small_windows.js")
+    _esm = source("controls.js", "choices.js", "lies.js", "small_windows.js")
     _css = source("phi.css", "tradeoff.css", "lies.css")
 
     window = Int(1000).tag(sync=True)
@@ -568,7 +568,7 @@ class Promises(Gallery):
     found : dict of str to Promise
     """
 
-    _esm = source("controls.js", "tradeoff.js", "lies.js", "promises.js")
+    _esm = source("controls.js", "tradeoff.js", "choices.js", "lies.js", "promises.js")
     _css = source("phi.css", "tradeoff.css", "lies.css")
 
     threshold = Float(3.0).tag(sync=True)
@@ -629,7 +629,7 @@ class Repairs(Gallery):
     found : dict of str to Comparison
     """
 
-    _esm = source("controls.js", "tradeoff.js", "lies.js", "repairs.js")
+    _esm = source("controls.js", "tradeoff.js", "choices.js", "lies.js", "repairs.js")
     _css = source("phi.css", "tradeoff.css", "lies.css")
 
     time = Int(0).tag(sync=True)
@@ -682,7 +682,7 @@ class OwnPause(Widget):
         For each length, and without and with the guard.
     """
 
-    _esm = source("controls.js", "lies.js", "own_pause.js")
+    _esm = source("controls.js", "choices.js", "lies.js", "own_pause.js")
     _css = source("phi.css", "tradeoff.css", "lies.css")
 
     length = Float(1.0).tag(sync=True)

@@ -534,7 +534,7 @@ class DeadOrCut(Widget):
         What `accrual.recovery.recognise` says of each.
     """
 
-    _esm = source("controls.js", "dead_or_cut.js")
+    _esm = source("controls.js", "choices.js", "dead_or_cut.js")
     _css = source("phi.css", "faults.css", "partition.css")
 
     case = Int(0).tag(sync=True)

@@ -5,11 +5,10 @@ const LANES = { left: 232, right: 640, top: 34, row: 66, bar: 42 };
 function situation(model) {
   const [stops, about, found] = ["stops", "about", "found"].map((name) => model.get(name));
   const names = Object.keys(about.services);
-  const asked = Object.fromEntries(["shared", ...names, "timeout", "struck"].map((name) => [name, model.get(name)]));
+  const asked = Object.fromEntries(["shared", "struck", "threads", "timeout"].map((name) => [name, model.get(name)]));
   const busy = Object.entries(asked).some(([name, value]) => found.asked[name] !== value);
-  const sizes = Object.fromEntries(names.map((name) => [name, asked[name]]));
-  const threads = names.reduce((sum, name) => sum + sizes[name], 0);
-  return { stops, about, found, names, asked, busy, sizes, threads };
+  const sizes = Object.fromEntries(names.map((name) => [name, asked.threads / names.length]));
+  return { stops, about, found, names, asked, busy, sizes, threads: asked.threads };
 }
 
 const pool = (s) => (s.asked.shared ? `One pool of ${plural(s.threads, "thread")}` : `Pools of ${s.names.map((name) => s.sizes[name]).join(", ")} threads`);
@@ -69,47 +68,34 @@ function picture(s) {
   return parts;
 }
 
-function render({ model, el }) {
-  const stops = model.get("stops");
+function render(page) {
+  const { model } = page;
+  const [stops, chosen] = [model.get("stops"), model.get("controls")];
   const services = model.get("about").services;
-  const root = node("div", { class: "accrual", "data-widget": "pools" });
   const move = mover(model);
-  const layout = radios("shared", "Threads", [["true", "one pool for all"], ["false", "a pool for each (bulkheads)"]], (value) => move("shared", value === "true"));
-  const struck = radios("struck", "What hangs", Object.entries(services), (name) => move("struck", name));
-  const sliders = Object.fromEntries([
-    ...Object.entries(services).map(([name, title]) => [name, slider(name, `Threads for ${title.toLowerCase()}`, stops.size.length, (index) => move(name, stops.size[index]))]),
-    ["timeout", slider("timeout", "A call gives up after", stops.timeout.length, (index) => move("timeout", stops.timeout[index]))],
-  ]);
-  const svg = node("svg:svg", { viewBox: "0 0 760 256", role: "img", class: "waits" });
-  const words = node("p");
-  const code = node("pre");
+  const all = {
+    shared: radios("shared", "Threads", [["true", "one pool for all"], ["false", "a pool for each (bulkheads)"]], (value) => move("shared", value === "true")),
+    struck: radios("struck", "What hangs", Object.entries(services), (name) => move("struck", name)),
+    threads: slider("threads", "Threads in all", stops.threads.length, (index) => move("threads", stops.threads[index])),
+    timeout: slider("timeout", "A call gives up after", stops.timeout.length, (index) => move("timeout", stops.timeout[index])),
+  };
+  const frame = node("div", { class: "controls" }, ...chosen.map((name) => all[name].element));
+  const { root, show, mount } = framed(page, "pools", "0 0 760 256", [frame], { kind: "waits" });
 
   const draw = () => {
     const s = situation(model);
     const now = sentence(s);
-    layout.show(String(s.asked.shared));
-    struck.show(s.asked.struck);
-    for (const name of s.names)
-      sliders[name].show(stops.size.indexOf(s.sizes[name]), count(s.sizes[name]), `${plural(s.sizes[name], "thread")} for ${name}: ${s.busy ? "computing" : now}`);
-    sliders.timeout.show(stops.timeout.indexOf(s.asked.timeout), seconds(s.asked.timeout), `a call gives up after ${seconds(s.asked.timeout)}: ${s.busy ? "computing" : now}`);
-    svg.replaceChildren(...picture(s));
-    svg.setAttribute("aria-label", now);
-    words.textContent = now;
-    code.textContent =
-      `accrual.show.pools.pools(${JSON.stringify(s.sizes)}, shared=${s.asked.shared ? "True" : "False"}, struck="${s.asked.struck}", timeout=${s.asked.timeout})`;
+    all.shared.show(String(s.asked.shared));
+    all.struck.show(s.asked.struck);
+    all.threads.show(stops.threads.indexOf(s.threads), count(s.threads), `${plural(s.threads, "thread")} in all: ${s.busy ? "computing" : now}`);
+    all.timeout.show(stops.timeout.indexOf(s.asked.timeout), seconds(s.asked.timeout), `a call gives up after ${seconds(s.asked.timeout)}: ${s.busy ? "computing" : now}`);
+    show(now, picture(s),
+      `accrual.show.pools.pools(${JSON.stringify(s.sizes)}, shared=${s.asked.shared ? "True" : "False"}, struck="${s.asked.struck}", timeout=${s.asked.timeout})`);
     const shares = Object.fromEntries(s.names.map((name) => [`failing${s.about.services[name]}`, s.found.failing[name]]));
     mirror(root, { busy: s.busy, ...s.asked, ...shares, blast: s.found.blast, utilisation: s.found.utilisation });
     root.setAttribute("aria-busy", s.busy);
   };
-  root.append(
-    node("div", { class: "controls" }, layout.element, struck.element, ...Object.values(sliders).map(({ element }) => element)),
-    svg, words,
-    node("details", {}, node("summary", KEYBOARD, "As code"), code),
-  );
-  model.on("change", draw);
-  draw();
-  el.append(root);
-  return () => model.off("change", draw);
+  return mount(draw);
 }
 
 export default { render };

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from traitlets import Bool, Dict, Float, Int, List, TraitError, Unicode, observe, validate
 
 from accrual.isolation import FAULTS, LEVELS, OUTAGES, RULES, SCENARIOS, SHOP, compare_levels, place, simulate
+from accrual.isolation.labs.compare import STAND_INS
 from accrual.isolation.placement import DOMAINS, Instance, Placement
 from accrual.lab import LabResult, recorded
 from accrual.show.widget import Widget, source
@@ -288,21 +289,29 @@ class TwoAxes(Widget):
         return f"{len(self.placed)} of {len(DESIGNS)} designs placed, {right} of them right"
 
 
-SIZES: Final = (1, 2, 4, 6, 8, 12, 16, 24)
-"""Stops for the threads of a pool."""
+THREADS: Final = (3, 6, 12, 18, 24, 36, 48, 72)
+"""Stops for the threads of all pools together, which are divided evenly."""
 TIMEOUTS: Final = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Stops for when a hung call is given up [s]."""
+
+
+CONTROLS: Final = ("shared", "struck", "threads", "timeout")
 
 
 class Pools(Widget):
     """The shop in one process, while the calls of one service hang: one pool of threads, or one for each.
 
+    Parameters
+    ----------
+    *controls : str
+        What can be moved in the picture: ``"shared"`` and ``"struck"`` by default, ``"threads"``, ``"timeout"``.
+
     Attributes
     ----------
     shared : bool
-        One pool for all, of as many threads as the three would have.
-    order, payment, delivery : int
-        Threads of each pool. Set them, and they go to the nearest stop.
+        One pool for all, or one for each service, of as many threads in all.
+    threads : int
+        In all. Set it, and it goes to the nearest stop.
     timeout : float
         After so long a hung call is given up [s].
     struck : str
@@ -321,17 +330,19 @@ class Pools(Widget):
 
     stops = Dict().tag(sync=True)
     about = Dict().tag(sync=True)
+    controls: List[Any] = List().tag(sync=True)
     shared = Bool(default_value=True).tag(sync=True)
-    order = Int(4).tag(sync=True)
-    payment = Int(4).tag(sync=True)
-    delivery = Int(4).tag(sync=True)
+    threads = Int(12).tag(sync=True)
     timeout = Float(5.0).tag(sync=True)
     struck = Unicode("payment").tag(sync=True)
     found = Dict().tag(sync=True)
 
-    def __init__(self) -> None:
+    def __init__(self, *controls: str) -> None:
+        if not set(controls) <= set(CONTROLS):
+            raise ValueError(f"controls must be some of {', '.join(CONTROLS)}, got {', '.join(map(repr, controls))}")
         super().__init__(
-            stops={"size": SIZES, "timeout": TIMEOUTS},
+            controls=list(controls or CONTROLS[:2]),
+            stops={"threads": THREADS, "timeout": TIMEOUTS},
             about={
                 "services": {name: service.title for name, service in SHOP.items()},
                 "strikes": STRIKES,
@@ -341,12 +352,12 @@ class Pools(Widget):
         )
         self._simulate()
 
-    @validate("order", "payment", "delivery", "timeout")
+    @validate("threads", "timeout")
     def _nearest(self, proposal: dict[str, Any]) -> float:
         name, value = proposal["trait"].name, proposal["value"]
         if not 0 < value < math.inf:
             raise TraitError(f"{name} must be more than 0, got {value!r}")
-        return min(TIMEOUTS if name == "timeout" else SIZES, key=lambda stop: abs(math.log(stop / value)))
+        return min(TIMEOUTS if name == "timeout" else THREADS, key=lambda stop: abs(math.log(stop / value)))
 
     @validate("struck")
     def _known(self, proposal: dict[str, Any]) -> str:
@@ -354,10 +365,10 @@ class Pools(Widget):
             raise TraitError(f"struck must be one of {', '.join(SHOP)}, got {proposal['value']!r}")
         return str(proposal["value"])
 
-    @observe("shared", "order", "payment", "delivery", "timeout", "struck")
+    @observe(*CONTROLS)
     def _simulate(self, _change: object = None) -> None:
-        asked = {name: getattr(self, name) for name in ("shared", *SHOP, "timeout", "struck")}
-        sizes = {name: getattr(self, name) for name in SHOP}
+        asked = {name: getattr(self, name) for name in CONTROLS}
+        sizes = dict.fromkeys(SHOP, self.threads // len(SHOP))
         self.run = pools(sizes, shared=self.shared, struck=self.struck, timeout=self.timeout)
         timeline = self.run.timeline(0.5)
         self.found = {
@@ -372,8 +383,8 @@ class Pools(Widget):
 
     def describe(self) -> str:
         """What the widget shows now, in words."""
-        sizes = [getattr(self, name) for name in SHOP]
-        layout = f"one pool of {sum(sizes)}" if self.shared else f"pools of {sizes[0]}, {sizes[1]} and {sizes[2]}"
+        one = self.threads // len(SHOP)
+        layout = f"one pool of {self.threads}" if self.shared else f"pools of {one}, {one} and {one}"
         shares = [f"{100 * of.failing:.3g} % of {of.service}" for of in self.run.services]
         return f"{layout}, {self.struck} hangs: {shares[0]}, {shares[1]} and {shares[2]} fail"
 
@@ -620,7 +631,8 @@ class Strategies(Widget):
     Parameters
     ----------
     found : LabResult, optional
-        Of the lab `compare`; the recorded one by default. Levels that it measured show its figures.
+        Of the lab `compare`; the recorded one by default. Levels that it measured show its figures, but for a host, for
+        which it has a stand-in.
 
     Attributes
     ----------
@@ -646,7 +658,7 @@ class Strategies(Widget):
         found = recorded("compare") if found is None else found
         if found.lab != "compare":
             raise ValueError(f"found must be a result of the lab compare, got one of {found.lab!r}")
-        measured = {row["level"]: row for row in found.rows}
+        measured = {row["level"]: row for row in found.rows if row["level"] not in STAND_INS}
         self._levels = [_strategy(row, measured.get(row.level)) for row in compare_levels().rows]
         super().__init__(
             faults=[{"name": name, "title": (FAULTS | OUTAGES)[name].title} for name in _SHOWN], levels=self._levels

@@ -40,26 +40,18 @@ function picture(s) {
   ];
 }
 
-function render({ model, el }) {
+function render(page) {
+  const { model } = page;
   const [numbers, skews] = [model.get("numbers"), model.get("skews")];
-  const root = node("div", { class: "accrual", "data-widget": "shard-load" });
-  const move = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
+  const move = mover(model);
   const shards = slider("shards", "Shards", numbers.length, (index) => move("shards", index));
   const skew = slider("skew", "Skew of activity", skews.length, (index) => move("skew", index));
   const killed = slider("killed", "Shard that dies", Math.max(...numbers), (index) => move("killed", Math.min(index, numbers[model.get("shards")] - 1)));
-  const svg = node("svg:svg", { viewBox: "0 0 760 236", role: "img" });
-  const words = node("p");
-  const code = node("pre");
+  const { root, show, mount } = framed(page, "shard-load", "0 0 760 236", [node("div", { class: "controls" }, shards.element, skew.element, killed.element)]);
   const draw = () => {
     const s = situation(model);
     const now = sentence(s);
-    svg.replaceChildren(...picture(s));
-    svg.setAttribute("aria-label", now);
-    words.textContent = now;
-    code.textContent = `spread = iso.assign("shards", 1000, ${s.n}, 1)\nspread.load(iso.activity(1000, skew=${s.power})).max()`;
+    show(now, picture(s), `spread = iso.assign("shards", 1000, ${s.n}, 1)\nspread.load(iso.activity(1000, skew=${s.power})).max()`);
     shards.show(s.shards, count(s.n), now);
     skew.show(s.skew, s.power === 0 ? "all alike" : number(s.power), now);
     killed.element.querySelector("input").max = s.n - 1;
@@ -69,14 +61,7 @@ function render({ model, el }) {
       hottest: s.requests[0], most: s.most, fullest: Math.max(...s.users),
     });
   };
-  root.append(
-    node("div", { class: "controls" }, shards.element, skew.element, killed.element), svg, words,
-    node("details", {}, node("summary", KEYBOARD, "As code"), code),
-  );
-  model.on("change", draw);
-  draw();
-  el.append(root);
-  return () => model.off("change", draw);
+  return mount(draw);
 }
 
 export default { render };

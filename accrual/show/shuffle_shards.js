@@ -1,6 +1,6 @@
 // How many workers two customers share: the law (bars) and pairs counted (rings); and whom a poison customer takes along.
 
-const BOX = { left: 150, right: 640, top: 40, row: 34 };
+const BOX = { left: 150, right: 600, top: 40, row: 34 };
 const LEAST = 1e-8;
 
 function situation(model) {
@@ -45,32 +45,24 @@ function picture(s) {
   ];
 }
 
-function render({ model, el }) {
+function render(page) {
+  const { model } = page;
   const [numbers, sizes] = [model.get("numbers"), model.get("sizes")];
-  const root = node("div", { class: "accrual", "data-widget": "shuffle-shards" });
-  const move = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
+  const move = mover(model);
   const workers = slider("workers", "Workers", numbers.length, (index) => move("workers", index));
   const size = slider("size", "For each customer", sizes.length, (index) => move("size", index));
   const needs = slider("needs", "Needed of these", Math.max(...sizes), (index) => move("needs", Math.min(index + 1, sizes[model.get("size")])));
-  const svg = node("svg:svg", { viewBox: `0 0 760 ${BOX.top + BOX.row * 5 + 26}`, role: "img" });
   const results = node("table");
-  const words = node("p");
-  const code = node("pre");
+  const { root, show, mount } = framed(page, "shuffle-shards", `0 0 760 ${BOX.top + BOX.row * 5 + 26}`, [node("div", { class: "controls" }, workers.element, size.element, needs.element)], { between: [results] });
   const draw = () => {
     const s = situation(model);
     const now = sentence(s);
-    svg.replaceChildren(...picture(s));
-    svg.setAttribute("aria-label", now);
-    words.textContent = now;
+    show(now, picture(s), `iso.plan_shards(customers=1000, workers=${s.n}, shard_size=${s.k}, needs=${s.needs})`);
     results.replaceChildren(
       node("thead", {}, node("tr", {}, ...["", "one pool", "shards", "shuffle shards", "… counted"].map((head) => node("th", { scope: "col" }, head)))),
       node("tbody", {}, node("tr", {}, node("th", { scope: "row" }, "of 999 others, cut off"),
         ...[999, s.plain, s.shuffled, s.counted].map((value) => node("td", {}, number(value, 4))))),
     );
-    code.textContent = `iso.plan_shards(customers=1000, workers=${s.n}, shard_size=${s.k}, needs=${s.needs})`;
     workers.show(s.workers, count(s.n), now);
     size.show(s.size, count(s.k), now);
     needs.element.querySelector("input").max = s.k - 1;
@@ -80,14 +72,7 @@ function render({ model, el }) {
       same: s.law.at(-1), sameCounted: s.counts.at(-1), pairs: s.pairs,
     });
   };
-  root.append(
-    node("div", { class: "controls" }, workers.element, size.element, needs.element), svg, results, words,
-    node("details", {}, node("summary", KEYBOARD, "As code"), code),
-  );
-  model.on("change", draw);
-  draw();
-  el.append(root);
-  return () => model.off("change", draw);
+  return mount(draw);
 }
 
 export default { render };

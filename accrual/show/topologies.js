@@ -66,17 +66,9 @@ function render({ model, el }) {
   const words = node("p");
   const code = node("pre");
   const sizes = model.get("stops").nodes;
-  const move = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
+  const move = mover(model);
   const nodes = slider("nodes", "Nodes n", sizes.length, (index) => move("nodes", sizes[index]));
-  const group = `topology-${Math.random().toString(36).slice(2)}`; // radios of two copies must not be one group
-  const radios = Object.entries(model.get("kinds")).map(([name, { title }]) => {
-    const input = node("input", { type: "radio", name: group, value: name, "data-choice": name, ...KEYBOARD });
-    input.addEventListener("change", () => move("arrangement", name));
-    return { name, input, element: node("label", {}, input, ` ${title}`) };
-  });
+  const kind = radios("arrangement", "Who watches whom", Object.entries(model.get("kinds")).map(([name, { title }]) => [name, title]), (name) => move("arrangement", name));
 
   const draw = () => {
     const s = situation(model);
@@ -85,11 +77,11 @@ function render({ model, el }) {
     words.textContent = sentence(s);
     code.textContent = `kind = accrual.show.fixed.topology("${s.name}", nodes=${s.nodes})\nkind.messages / 0.2, kind.busiest, kind.watchers, kind.rounds`;
     nodes.show(s.index, count(s.nodes), sentence(s));
-    for (const { name, input } of radios) input.checked = name === s.name;
+    kind.show(s.name);
     mirror(root, { arrangement: s.name, nodes: s.nodes, messages: s.messages, rate: s.rate, busiest: s.busiest, watchers: s.watchers, rounds: s.rounds });
   };
   root.append(
-    node("fieldset", { "aria-label": "Who watches whom" }, ...radios.map(({ element }) => element)),
+    kind.element,
     nodes.element, svg, words,
     node("details", {}, node("summary", KEYBOARD, "As code"), code),
   );

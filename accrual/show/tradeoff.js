@@ -62,13 +62,6 @@ function lane(name, values, threshold, lowest, top, show, title) {
   ];
 }
 
-/** A list of names to choose from. */
-function chooser(name, label, names, onmove) {
-  const select = node("select", { "data-choice": name, ...KEYBOARD }, ...names.map((one) => node("option", { value: one }, one)));
-  select.addEventListener("change", () => onmove(select.value));
-  return { element: node("label", { class: "row" }, node("span", {}, label), select), show: (value) => (select.value = value) };
-}
-
 /** Two lines of the plane by what they are worth at each detection time, with bounds where `sure` says they are such. */
 function lines(x, y, times, values, sure) {
   return Object.keys(values).flatMap((name) => {

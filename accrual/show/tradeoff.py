@@ -197,7 +197,7 @@ class EqualDetection(_OverTraces):
         Which trace is.
     """
 
-    _esm = source("controls.js", "tradeoff.js", "equal_detection.js")
+    _esm = source("controls.js", "choices.js", "tradeoff.js", "equal_detection.js")
     _css = source("phi.css", "tradeoff.css")
 
     threshold = Float(8.0).tag(sync=True)
@@ -229,7 +229,7 @@ class PriceOfMistakes(_OverTraces):
         Which trace is.
     """
 
-    _esm = source("controls.js", "tradeoff.js", "price_of_mistakes.js")
+    _esm = source("controls.js", "choices.js", "tradeoff.js", "price_of_mistakes.js")
     _css = source("phi.css", "tradeoff.css")
 
     price = Float(1e-3).tag(sync=True)

@@ -231,7 +231,7 @@ class WhoIsHit(Widget):
     """
 
     _css = source("phi.css", "users.css")
-    _esm = source("controls.js", "who_is_hit.js")
+    _esm = source("controls.js", "choices.js", "who_is_hit.js")
 
     times: List[Any] = List().tag(sync=True)
     timeouts: List[Any] = List().tag(sync=True)
@@ -299,7 +299,7 @@ class ShardLoad(Widget):
     """
 
     _css = source("phi.css", "users.css")
-    _esm = source("controls.js", "shard_load.js")
+    _esm = source("controls.js", "choices.js", "shard_load.js")
 
     numbers: List[Any] = List().tag(sync=True)
     skews: List[Any] = List().tag(sync=True)
@@ -367,7 +367,7 @@ class ShuffleShards(Widget):
     """
 
     _css = source("phi.css", "users.css")
-    _esm = source("controls.js", "shuffle_shards.js")
+    _esm = source("controls.js", "choices.js", "shuffle_shards.js")
 
     numbers: List[Any] = List().tag(sync=True)
     sizes: List[Any] = List().tag(sync=True)
@@ -435,7 +435,7 @@ class Canaries(Widget):
     """
 
     _css = source("phi.css", "users.css")
-    _esm = source("controls.js", "canaries.js")
+    _esm = source("controls.js", "choices.js", "canaries.js")
 
     shares: List[Any] = List().tag(sync=True)
     bugs: List[Any] = List().tag(sync=True)
@@ -489,7 +489,7 @@ class Ejection(Widget):
     """
 
     _css = source("phi.css", "tradeoff.css", "users.css")
-    _esm = source("controls.js", "tradeoff.js", "ejection.js")
+    _esm = source("controls.js", "choices.js", "tradeoff.js", "ejection.js")
 
     stops: List[Any] = List().tag(sync=True)
     fleets = Dict().tag(sync=True)

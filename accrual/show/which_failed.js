@@ -81,12 +81,8 @@ function render({ model, el }) {
     for (const [name, value] of Object.entries(values)) model.set(name, value);
     model.save_changes();
   };
-  const group = (title, choices, pick) => {
-    const buttons = choices.map((choice, index) => button(choice, `${title}: ${choice}`, () => pick(index)));
-    return { buttons, element: node("fieldset", { class: "choices" }, node("legend", {}, title), ...buttons) };
-  };
-  const picks = group("Case", cases.map((_, k) => `${k + 1}`), (index) => set({ case: index, stop: 30, guess: "" }));
-  const guesses = group("It is a", names, (index) => set({ guess: names[index] }));
+  const rows = picks("Case", cases.map((_, k) => `${k + 1}`), (index) => set({ case: index, stop: 30, guess: "" }));
+  const guesses = picks("It is a", names, (index) => set({ guess: names[index] }));
   const time = slider("stop", "Wait until", times.length, (index) => set({ stop: index }));
 
   const draw = () => {
@@ -99,7 +95,7 @@ function render({ model, el }) {
     words.textContent = text;
     said.textContent = guess ? verdict(story, guess, fits) : "What happened? Wait as long as you dare, then say it.";
     time.show(model.get("stop"), `${number(at)} s`, text);
-    picks.buttons.forEach((made, k) => made.setAttribute("aria-pressed", String(k === model.get("case"))));
+    rows.buttons.forEach((made, k) => made.setAttribute("aria-pressed", String(k === model.get("case"))));
     guesses.buttons.forEach((made, k) => made.setAttribute("aria-pressed", String(names[k] === guess)));
     mirror(root, {
       case: model.get("case") + 1,
@@ -111,7 +107,7 @@ function render({ model, el }) {
       right: guess ? guess === story.name : "hidden",
     });
   };
-  root.append(picks.element, node("div", { class: "row" }, time.element), svg, words, guesses.element, said);
+  root.append(rows.element, node("div", { class: "row" }, time.element), svg, words, guesses.element, said);
   model.on("change", draw);
   draw();
   el.append(root);

@@ -42,10 +42,7 @@ function crowd(route, run, at) {
 function render({ model, el }) {
   const [times, timeouts] = [model.get("times"), model.get("timeouts")];
   const root = node("div", { class: "accrual", "data-widget": "who-is-hit" });
-  const move = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
+  const move = mover(model);
   const time = slider("time", "Since the death", times.length, (index) => move("time", index));
   const ejected = slider("ejected", "Timeout k × T", timeouts.length, (index) => move("ejected", index));
   const step = (by) => move("time", clamp(model.get("time") + by, 0, times.length - 1));

@@ -36,6 +36,7 @@ from accrual.course import check
 from accrual.isolation.labs import ladder, threads
 from accrual.lab import recorded
 from accrual.show.pools import RATES, Blast, Ladder, Pools, Rush, Strategies, TwoAxes, rush
+from accrual.show.run_lab import RunLab
 
 # %% [markdown] {"items": [8, 9]}
 # ## Two axes *(4 minutes)*
@@ -87,12 +88,21 @@ Pools()
 # **See.** One pool, and 98 % of the orders fail with the payments. After 0.3 s twelve calls are hanging, and the
 # thirteenth request waits, whatever it is for.
 #
-# **Slide.** Now choose *a pool for each*: 4 + 4 + 4 threads, not one more than before. Orders and deliveries do not
-# notice. These are **bulkheads**, like the walls in a ship's hull. Then
+# Now choose *a pool for each*: 4 + 4 + 4 threads, not one more than before. Orders and deliveries do not notice. These
+# are **bulkheads**, like the walls in a ship's hull. Then let *order* hang: whoever has ordered still pays and gets the
+# goods. Each service can be the broken one.
 #
-# 1. let *order* hang: whoever has ordered still pays and gets the goods. Each service can be the broken one;
-# 2. go back to one pool and give it more threads, up to 72. Does that help?
-# 3. one pool of 12 again, and let a call **give up** after 0.3 s, after 0.2 s.
+# **Predict.** Could one pool be saved without walls? By more threads, or by calls that give up sooner?
+
+# %%
+saved_by = None  # "more threads", "giving up", "both" or "neither"?
+
+# %%
+Pools("threads", "timeout")
+
+# %% [markdown] {"items": [11, 12]}
+# **Slide** the threads of the one pool, from 12 up to 72. Then take 12 again, and let a call **give up** after 0.3 s,
+# after 0.2 s.
 #
 # **Explain.** More threads buy time, not isolation: 72 are full after 1.8 s instead of 0.3 s. A **timeout** works, for
 # it gives threads back. How many are kept follows from *Little's law*: calls a second × how long each of them stays.
@@ -112,7 +122,7 @@ check("06.1", longest_timeout)
 # In Python it takes a line. Here it is for real, in this very notebook: four threads, and a bank that does not answer.
 
 # %%
-print("You said:", orders_failing, "%")
+print("You said:", orders_failing, "%, saved by", saved_by)
 bank_answers = threading.Event()  # nobody sets it yet
 
 
@@ -157,24 +167,34 @@ check("06.2", make_bulkheads)
 
 # %% [markdown] {"items": [11, 12]}
 # **Is the model right?** `accrual lab threads` does it with a real server, real threads, and customers that come at
-# random. Beside it is what the model says of the same 1.5 s, over 40 seeds. `LIVE = True` measures it on *your* machine
-# (a quarter of a minute); else you see what was recorded.
+# random. Beside it is what the model says of the same 1.5 s, over 40 seeds. You see what was recorded; the button
+# measures it on *your* machine, which takes some twenty seconds, and the table below changes.
 
 # %%
-LIVE = False
+measured = RunLab(threads)
+measured
 
-measured = threads() if LIVE else recorded("threads")
-print(f"share of requests failing [{measured.recorded or 'measured here'}]")
-print(f"{'pool':8}{'service':10}{'lab':>6}{'model':>16}")
-for row in measured.rows:
-    if row["fault"] == "hang":
-        runs = [
-            iso.simulate(fault="hang", shared_pool=row["pool"] == "shared", duration=8, strikes=0.5, lasts=1.5, seed=k)
-            for k in range(40)
-        ]
-        for number, name in enumerate(iso.SHOP):
-            model = [run.services[number].failing for run in runs]
-            print(f"{row['pool']:8}{name:10}{row[f'bad_{name}']:6.2f}{np.mean(model):9.2f} ± {np.std(model):.2f}")
+
+# %%
+def beside_the_model(found):
+    """The shares of requests that fail, as the lab found them and as the model says."""
+    lines = [f"share of requests failing [{found.recorded or 'measured here'}]"]
+    lines += [f"{'pool':8}{'service':10}{'lab':>6}{'model':>16}"]
+    for row in found.rows:
+        if row["fault"] == "hang":
+            shared = row["pool"] == "shared"
+            runs = [
+                iso.simulate(fault="hang", shared_pool=shared, duration=8, strikes=0.5, lasts=1.5, seed=k)
+                for k in range(40)
+            ]
+            for number, name in enumerate(iso.SHOP):
+                model = [run.services[number].failing for run in runs]
+                said = f"{np.mean(model):9.2f} ± {np.std(model):.2f}"
+                lines += [f"{row['pool']:8}{name:10}{row[f'bad_{name}']:6.2f}{said}"]
+    return "\n".join(lines)
+
+
+measured.then(beside_the_model)
 
 # %% [markdown] {"items": [11]}
 # The shares are lower than in the widget because one looks for 1.5 s instead of ten: twelve calls need 0.3 of them to
@@ -230,7 +250,7 @@ print("You said:", better_at_120, "and", better_at_240)
 # ## Where threads are enough, and where they leak *(5 minutes)*
 #
 # Pools of threads are everywhere, above all in **monoliths**, one process with many threads: they need no network, no
-# second program, and 10 to 30 µs for a question. They talk through **shared variables**. That is the convenience, and
+# second program, and 13 to 36 µs for a question. They talk through **shared variables**. That is the convenience, and
 # the leak:
 
 # %%
@@ -373,11 +393,12 @@ Ladder()
 # **Slide** how many questions the parts of the shop ask each other for one order.
 #
 # **See.** Each dot is a question and its answer, on a logarithmic scale; the last column is the time for an order.
-# Three things are on it. A remote procedure call takes thousands of times as long as a function call, and most of that
-# is not the network but text to be written and read again (this one is XML over HTTP): plain loopback TCP is some forty
-# times as fast. *Shared memory with semaphores*, between two processes, is faster than a queue between two threads,
-# which have to take turns with the interpreter's lock. And look how far 99 in 100 can be from the half, with queues
-# most of all: whoever waits to be woken waits for the scheduler.
+# Three things are on it. A remote procedure call takes some 2,500 times as long as a function call, and most of that is
+# not the network but text to be written and read again (this one is XML over HTTP): plain loopback TCP is 22 times as
+# fast. *Shared memory with semaphores*, between two processes, is as fast as a queue between two threads, which have to
+# take turns with the interpreter's lock: what costs time is to be woken, on whichever side of a boundary. And the slow
+# ones: 99 in 100 took up to twice as long as the half, of the remote procedure calls four times. That was a quiet
+# machine; climb the ladder on yours while it is busy, and look again.
 #
 # **Do.** An order may take 0.1 s. How many remote procedure calls may it make, one after the other, at the recorded
 # median?
@@ -391,10 +412,16 @@ calls_in_an_order = int(0.1 / rungs["remote procedure call"])
 check("06.5", calls_in_an_order)
 print(f"RPC: {recorded('ladder').facts['times_of_a_call']:,.0f} times a function call. You said: {times_as_long}")
 
-# %%
-LIVE = False
+# %% [markdown] {"items": [18]}
+# The button climbs the ladder on your machine, in a few seconds: the picture below it becomes yours, and the one above
+# stays the recorded one.
 
-Ladder(ladder()) if LIVE else "LIVE = True climbs the ladder on your machine: a few seconds"
+# %%
+climbed = RunLab(ladder)
+climbed
+
+# %%
+climbed.then(Ladder)
 
 # %% [markdown] {"items": [34]}
 # ## All strategies side by side *(4 minutes)*
@@ -412,8 +439,8 @@ Strategies()
 # Process and container look alike here, and so do host and cluster; what tells them apart are caps and a network, in
 # the full table below (*memory-hog*, *switch*).
 #
-# The second table is the bill. From a thread to a process, both measured, an idle part's memory grows about
-# hundredfold. From a process to a datacenter (assumed; nobody measures that on a laptop) memory and start-up grow by
+# The second table is the bill. From a thread to a process, both measured, an idle part's memory grows some
+# seventyfold. From a process to a datacenter (assumed; nobody measures that on a laptop) memory and start-up grow by
 # three or four more powers of ten. So one does not isolate as much as possible, but **what must not fall together, at
 # the level that stops the fault one fears**.
 
@@ -430,7 +457,8 @@ iso.compare_levels()
 # - **A timeout** gives threads back. Calls a second × timeout is how many it keeps: do this product for every call.
 # - **Threads** are enough against exceptions and hangs, **processes** also against crashes, `kill -9`, the GIL and
 #   corrupted variables. Neither limits memory or CPU: that takes caps, and a container has them (lesson 7).
-# - Processes **talk** by pipes, queues, shared memory, sockets, RPC: from some microseconds to milliseconds a question.
+# - Processes **talk** by pipes, queues, shared memory, sockets, RPC: a question takes from some 14 µs to most of a
+#   millisecond.
 #
 # **Your own system:** `accrual lab threads --rate 300 --workers 24`, `accrual lab processes --fault segfault`,
 # `accrual lab ladder`, and for sizes `accrual plan pools --rate 120 --latency 50ms --hang service-1`.

@@ -73,7 +73,7 @@ def test_a_crash_by_keyboard_and_by_hand(lesson):
 def test_topologies(lesson):
     widget = lesson.widget("topologies")
     for name in fixed.TOPOLOGIES:
-        widget.root.locator(f'[data-choice="{name}"]').check()
+        widget.root.locator(f'[data-choice="arrangement"][value="{name}"]').check()
         widget.press("nodes", "End", "ArrowLeft")
         kind = fixed.topology(name, 20)
         assert widget.text("arrangement") == name
@@ -82,7 +82,7 @@ def test_topologies(lesson):
         assert (widget["watchers"], widget["rounds"]) == (kind.watchers, kind.rounds)
         assert widget["rate"] == kind.messages / 0.2
         assert fixed.TOPOLOGIES[name] in widget.spoken("nodes")
-    widget.root.locator('[data-choice="gossip"]').focus()
+    widget.root.locator('[data-choice="arrangement"][value="gossip"]').focus()
     lesson.page.keyboard.press("ArrowUp")
     assert widget.text("arrangement") == "mesh"
     widget.press("nodes", "Home", "ArrowRight", "ArrowRight")

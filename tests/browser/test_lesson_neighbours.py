@@ -45,6 +45,13 @@ def test_the_hog_next_door(lesson):
     assert lesson.active_cell() == where  # no key went to the notebook
 
 
+def test_the_lab_is_there_to_be_run(lesson):
+    widget = lesson.widget("run-lab")
+    assert (widget.text("lab"), widget.text("recorded")) == ("containers", "true")
+    assert widget.text("phase") in ("ready", "lacking")
+    assert lesson.widget("hog-next-door", 1)["k"] == 3  # of the recording, until it has run
+
+
 def test_the_quota(lesson):
     widget = lesson.widget("quota")
     assert (widget["share"], widget["quota"], widget["longest"], widget["k"]) == (0.2, 0.1, 0.09, 9)

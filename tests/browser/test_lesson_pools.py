@@ -43,8 +43,12 @@ def test_the_map(lesson):
 
 
 def test_pools(lesson):
-    widget = lesson.widget("pools")
-    assert widget.text("shared") == "true"
+    bulkheads, widget = lesson.widget("pools"), lesson.widget("pools", 1)
+    for one, names in ((bulkheads, ["shared", "struck"]), (widget, ["threads", "timeout"])):
+        found = one.root.locator("[data-slider], fieldset [data-choice]")
+        shown = [at.get_attribute("data-slider") or at.get_attribute("data-choice") for at in found.all()]
+        assert list(dict.fromkeys(shown)) == names
+        assert one.text("shared") == "true"
     where = None
     for key, timeout in (("Home", 0.1), ("ArrowRight", 0.2), ("ArrowRight", 0.3), ("End", 10)):
         widget.press("timeout", key)
@@ -52,20 +56,24 @@ def test_pools(lesson):
         widget.wait("timeout", timeout if timeout < 1 else int(timeout))
         run = simulate(fault="hang", shared_pool=True, hang=timeout, duration=20, strikes=5, lasts=10)
         assert [widget[f"failing-{name}"] for name in ("order", "payment")] == [of.failing for of in run.services[:2]]
-    choose(widget, "shared", "false")
-    widget.wait("shared", "false")
-    assert [widget[f"failing-{name}"] for name in ("order", "payment", "delivery")] == [0, 1, 0]
-    widget.press("order", "Home")
-    widget.wait("order", 1)
-    choose(widget, "struck", "order")
-    widget.wait("struck", "order")
-    assert [widget[f"failing-{name}"] for name in ("order", "payment", "delivery")] == [1, 0, 0]
-    assert "1 thread for order" in widget.spoken("order")
-    widget.press("order", "ArrowRight", "ArrowRight")
-    choose(widget, "struck", "payment")
-    choose(widget, "shared", "true")
     widget.press("timeout", "ArrowLeft")
     widget.wait("timeout", 5)
+    widget.press("threads", "End")
+    widget.wait("threads", 72)
+    run = simulate(fault="hang", shared_pool=True, workers=72, hang=5, duration=20, strikes=5, lasts=10)
+    assert [widget[f"failing-{name}"] for name in ("order", "payment")] == [of.failing for of in run.services[:2]]
+    assert "72 threads in all: One pool of 72 threads" in widget.spoken("threads")
+    widget.press("threads", "Home", "ArrowRight", "ArrowRight")
+    widget.wait("threads", 12)
+    choose(bulkheads, "shared", "false")
+    bulkheads.wait("shared", "false")
+    assert [bulkheads[f"failing-{name}"] for name in ("order", "payment", "delivery")] == [0, 1, 0]
+    choose(bulkheads, "struck", "order")
+    bulkheads.wait("struck", "order")
+    assert [bulkheads[f"failing-{name}"] for name in ("order", "payment", "delivery")] == [1, 0, 0]
+    choose(bulkheads, "struck", "payment")
+    choose(bulkheads, "shared", "true")
+    bulkheads.wait("shared", "true")
     assert lesson.active_cell() == where  # no key went to the notebook
 
 
@@ -137,6 +145,19 @@ def test_pictures_are_told_in_words(lesson):
         ("ladder", "remote procedure call:"),
     ):
         assert words in lesson.widget(name).root.locator("svg").first.get_attribute("aria-label")
+
+
+def test_the_labs_are_there_to_be_run(lesson):
+    for number, name in enumerate(("threads", "ladder")):
+        widget = lesson.widget("run-lab", number)
+        assert (widget.text("lab"), widget.text("recorded"), widget.text("phase")) == (name, "true", "ready")
+    widget.root.locator('[data-do="run"]').press("Enter")
+    lesson.page.wait_for_function(
+        "() => document.querySelectorAll('[data-lab=ladder][data-phase=done]').length", timeout=90_000
+    )
+    assert widget.text("recorded") == "false"
+    assert lesson.widget("ladder", 1).text("questions") == "1"
+    assert "measured here" in lesson.widget("ladder", 1).root.inner_text()
 
 
 def test_screenshots_and_a_quiet_console(lesson, artefacts):

@@ -87,6 +87,22 @@ def test_servers_are_a_matter_of_the_labs(monkeypatch):
     assert report.ok
 
 
+def test_programs_that_only_some_options_of_labs_need(monkeypatch, tmp_path):
+    """The lab election runs etcd by default, and so does not ask for Java."""
+    places = doctor._places
+    monkeypatch.setattr(doctor, "_places", lambda program: [] if program.startswith("/") else places(program))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    report = doctor.examine()
+    for program, package in (("java", "openjdk-17-jre-headless"), ("nft", "nftables"), ("ip", "iproute2")):
+        finding = found(report, program)
+        assert (finding.needed_by, finding.ok) == ("labs", False)
+        assert finding.detail.endswith(f": apt install {package}")
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    for program in ("java", "nft", "ip"):
+        assert found(doctor.examine(), program) == doctor.Finding(program, "labs", True, str(tmp_path / program))
+
+
 def test_labs_say_themselves_what_they_lack(monkeypatch):
     def broken(**_):
         raise RuntimeError("a bug")

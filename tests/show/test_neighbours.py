@@ -38,6 +38,7 @@ def test_the_recorded_hog_harms_without_a_cap_only():
     alone, hog, capped = phases(recorded("containers"))
     assert hog.deviation > 2 * max(alone.deviation, capped.deviation)
     assert hog.fixed_mistakes > 10 * max(1, hog.phi_mistakes)
+    assert capped.phi_mistakes == 0 < alone.phi_mistakes  # it is touchy where it is quiet
     assert (alone.fixed_mistakes, capped.fixed_mistakes) == (0, 0)
     assert hog.heartbeats < alone.heartbeats / 2
 
@@ -177,7 +178,10 @@ def test_what_was_measured_is_in_the_table():
     for row in recorded("compare").rows:
         for fault in ("hang", "segfault", "memory-hog", "kill"):
             assert table.taken[row["level"]][fault] == (row[fault], True)
-        assert table.start[row["level"]] == (row["start"], True)
+        if row["level"] == "host":  # a network namespace: no machine starts in 0.1 s
+            assert table.start["host"] == (iso.COSTS["host"].start, False)
+        else:
+            assert table.start[row["level"]] == (row["start"], True)
     assert table.taken["container"]["bridge"] == (3, True)
     assert table.taken["vm"]["kernel-panic"] == (1, True)
     assert table.taken["host"]["plug"] == (1, True)

@@ -13,10 +13,14 @@ from accrual.isolation.labs.threads import FaultChoice, ScenarioChoice, chosen
 from accrual.isolation.labs.trials import Cost, Trial, cost, trials
 from accrual.lab import Lack, Scene, lab
 
-__all__ = ["REAL", "Measured", "compare", "comparison", "measure"]
+__all__ = ["REAL", "STAND_INS", "Measured", "compare", "comparison", "measure"]
 
 REAL: Final[tuple[Level, ...]] = (ThreadLevel(), ProcessLevel(), ContainerLevel(), VmLevel(), HostLevel())
 """The levels that this package can start for real, from the finest to the coarsest."""
+
+STAND_INS: Final = frozenset({"host"})
+"""Levels for which something cheaper stands in: a host is a network namespace. Faults end there as at a real one, but
+what a namespace costs is not what a machine costs."""
 
 USES: Final[Mapping[str, tuple[str, str, str]]] = {
     "thread": ("a pool of threads", "variables, queues in memory", "one program, many kinds of requests"),
@@ -112,7 +116,8 @@ def compare(
     Containers share a folder, and talk by a socket in it; a host is a network namespace with a wire to a bridge, below
     the one kernel that there is. A column for each fault says how many services it hurt. Start [s], memory [MB] and
     round trip [s] are of a further service; ``bad`` is the share of the requests after a fault that went bad, on
-    average over the faults.
+    average over the faults. A CPU hog is tried three times, for what it does depends on what else the machine does: the
+    middle of the three counts, and ``unsure`` says where they differed.
 
     Parameters
     ----------
@@ -144,5 +149,15 @@ def compare(
             measured.append(measure(scene, level, faults, load))
     return {
         "rows": comparison(measured),
-        "facts": {"services": len(load.services), "faults": len(faults), "not_on_this_machine": without},
+        "facts": {
+            "services": len(load.services),
+            "faults": len(faults),
+            "not_on_this_machine": without,
+            "unsure": [
+                f"{one.level}: {found.fault} hurt {', '.join(map(str, found.tries))} services"
+                for one in measured
+                for found in one.trials
+                if not found.sure
+            ],
+        },
     }

@@ -4,16 +4,18 @@ import math
 import socket
 import sys
 import tempfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from accrual.isolation import SCENARIOS
 from accrual.isolation.labs import service
+from accrual.isolation.labs import trials as labs_trials
 from accrual.isolation.labs.customers import Counts, Customers, Request, count
 from accrual.isolation.labs.levels import Level, ProcessLevel, ThreadLevel
 from accrual.isolation.labs.load import Load
-from accrual.isolation.labs.trials import HURT, Trial, cost, trial
+from accrual.isolation.labs.trials import HURT, Trial, cost, middle, trial, trials
 from accrual.lab import LabError, Scene
 from accrual.lab.scene import free_port
 
@@ -146,6 +148,51 @@ def test_nonsense_spreads_among_threads_only(scene):
     assert apart.after["payment"].wrong > 0
     assert [apart.after[name].wrong for name in ("order", "delivery")] == [0, 0]
     assert apart.before["payment"].wrong == 0
+
+
+def hurting(services, late):
+    """A trial after which so many services were hurt, each with so many of ten requests late."""
+    fine = Counts(requests=10, ok=10, failed=0, late=0, wrong=0, p50=0.01, p99=0.02)
+    bad = Counts(requests=10, ok=10 - late, failed=0, late=late, wrong=0, p50=None, p99=None)
+    after = {name: bad if k < services else fine for k, name in enumerate(("payment", "order", "delivery"))}
+    return Trial(level="container", fault="cpu-hog", struck="payment", before=after, after=after, ends={})
+
+
+@pytest.mark.parametrize(
+    ("tried", "hurt", "bad", "tries"),
+    [
+        ([(0, 0), (1, 7), (0, 0)], 0, 0, (0, 0, 1)),
+        ([(1, 4), (0, 0), (1, 7)], 1, 4, (0, 1, 1)),
+        ([(1, 9), (1, 4), (1, 7)], 1, 7, (1, 1, 1)),
+        ([(3, 5)], 3, 5, (3,)),
+    ],
+)
+def test_the_middle_of_some_trials(tried, hurt, bad, tries):
+    found = middle([hurting(*one) for one in tried])
+    assert (len(found.hurt), round(10 * found.after["payment"].bad), found.tries) == (hurt, bad, tries)
+    assert found.sure == (min(tries) == max(tries))
+
+
+class Hogged(Level):
+    """Nothing runs: each trial of a hog has the next outcome, and a slow level has one only."""
+
+    name = "container"
+
+    def __init__(self, slow):
+        self.slow = slow
+
+
+@pytest.mark.parametrize(("slow", "tries"), [(False, (0, 0, 1)), (True, (0,))])
+def test_a_hog_is_tried_more_than_once_where_that_is_quick(monkeypatch, slow, tries):
+    outcomes = iter([(0, 0), (1, 7), (0, 0)])
+    monkeypatch.setattr(labs_trials, "trial", lambda *_: hurting(*next(outcomes)))
+    told = []
+    scene = SimpleNamespace(tell=lambda who, what: told.append((who, what)))
+    [found] = trials(scene, Hogged(slow), ["cpu-hog"], Load())
+    assert found.tries == tries
+    assert told == [
+        ("container", "cpu-hog in payment hurt nobody" + ("" if slow else "; services hurt in 3 tries: 0, 0, 1"))
+    ]
 
 
 class ByLoopback(ProcessLevel):
