@@ -183,6 +183,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _configure_lab(parser: argparse.ArgumentParser) -> None:
+    configure_lab(parser, _named(plots.FORMATS))
+
+
 def _configure_import(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("trace", metavar="IN", help="what was recorded, of any of the formats below; - for standard input")
@@ -874,7 +878,8 @@ def _run_outages(args: argparse.Namespace) -> int:
 
 
 def _print_outages(recording: _Recording[Trace], found: Outages) -> None:
-    print(f"{recording.label}: {len(found):,} gaps, {found.duration.sum():,.3f} s in all, times from the first arrival")
+    gaps = f"{len(found):,} gap{'' if len(found) == 1 else 's'}"
+    print(f"{recording.label}: {gaps}, {found.duration.sum():,.3f} s in all, times from the first arrival")
     if not len(found):
         return
     first = int(recording.trace.arrivals[0])
@@ -1164,7 +1169,7 @@ _COMMANDS: Final = (
     ("report", "write what is to be told of detectors on traces", _configure_report, _run_report),
     ("plan", "size pools of workers and shards of customers", configure_plan, run_plan),
     ("datasets", "list the traces that come with the package", _configure_datasets, _run_datasets),
-    ("lab", "run an experiment on real processes or servers", configure_lab, partial(run_lab, draw=write_events)),
+    ("lab", "run an experiment on real processes or servers", _configure_lab, partial(run_lab, draw=write_events)),
     ("lessons", "copy the lessons to a folder and open them in JupyterLab", configure_lessons, run_lessons),
     ("doctor", "look for all that the package, the lessons and the labs need", configure_doctor, run_doctor),
 )

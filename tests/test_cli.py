@@ -677,6 +677,7 @@ def test_outages_of_sessions_and_of_what_has_none(accrual, log):
     assert first == f"{log} session 1: 0 gaps, 0.000 s in all, times from the first arrival"
     assert columns(second.splitlines()[-1]) == ["9.000000", "12.000000", "3.000000", "2"]
     assert "session 3: 0 gaps" in third
+    assert "session 2: 1 gap, 3.000 s" in second
     status, out, _ = accrual("outages", log, "--min", "1h", "--session", "2")
     assert (status, len(out.splitlines())) == (0, 1)
 

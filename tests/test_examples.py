@@ -1,12 +1,18 @@
 """The examples run, and print what the library says."""
 
 import importlib.util
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import accrual as ac
+from accrual.lab import UnavailableError
+from accrual.recovery.labs.servers import find
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -61,3 +67,38 @@ def test_which_detector_without_a_trace(which_detector, traces, capsys):
     assert capsys.readouterr().err.endswith("no trace is left\n")
     with pytest.raises(SystemExit):
         which_detector.main(["--only"])
+
+
+def test_failover():
+    """Real servers; its steps come in the controller's order, and the write at the end succeeds."""
+    try:
+        find("valkey")
+    except UnavailableError as error:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(error))
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "failover.py")], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = [re.sub(r"[0-9.]+ s", "... s", line) for line in done.stdout.splitlines()]
+    new = said[2][-1]
+    assert new in "bc"
+    assert said == [
+        "a is stopped: alive, and silent",
+        "term 1: kill a",
+        f"term 1: promote {new}",
+        f"term 1: clients and backups go to {new}",
+        f"a write at {new}, ... s later: +OK",
+    ]
+
+
+def test_failover_without_a_server(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "failover.py"), str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("failover.py: ")
+    assert done.stderr.count("\n") == 1

@@ -22,8 +22,11 @@ __all__ = ["configure_lab", "run_lab"]
 _OURS: Final = "lab_options"
 
 
-def configure_lab(parser: argparse.ArgumentParser) -> None:
-    """Give a parser a command for each lab that has been imported, with an option for each of its parameters."""
+def configure_lab(parser: argparse.ArgumentParser, picture: Callable[[str], str] = str) -> None:
+    """Give a parser a command for each lab that has been imported, with an option for each of its parameters.
+
+    `picture` checks the name of a picture: a lab takes half a minute, which a slip should not cost.
+    """
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
     commands = parser.add_subparsers(metavar="LAB", dest="lab")
     for name, lab in LABS.items():
@@ -36,7 +39,7 @@ def configure_lab(parser: argparse.ArgumentParser) -> None:
             text = f"{helps.get(parameter, '')} (default: {default})".strip().replace("%", "%%")
             one.add_argument(option, dest=parameter, default=wanted.default, help=text, **_kind(wanted.annotation))
         one.add_argument("--json", action="store_true", help="print the result as one JSON document")
-        one.add_argument("--plot", metavar="FILE", help="draw what happened: a .png, .svg or .pdf")
+        one.add_argument("--plot", type=picture, metavar="FILE", help="draw what happened: a .png, .svg or .pdf")
         one.set_defaults(**{_OURS: tuple(lab.parameters)})
 
 

@@ -78,7 +78,8 @@ class _Reader:
             self._units[role] = self._guessed[role] = unit
         elif as_instant(value, "ns") is not None:
             raise TraceError(
-                f"the unit of column {name} is not known ({value} in the first row): unit= must say s, ms, us or ns",
+                f"the unit of column {name} is not known ({value} in the first row): unit= must say s, ms, us or ns "
+                "(accrual import IN OUT --unit ns)",
                 self._source.path,
                 self._source.number or None,
             )
