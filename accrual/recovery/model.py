@@ -97,7 +97,8 @@ class Outcome:
         As `accrual.recovery.check`: older than what was acknowledged; of a write that did not last.
     acknowledged_writes, lost_writes : int
         Writes told OK; those of them that did not survive. What survives is what the last primary has, as if at the end
-        all nodes that are up could talk.
+        all nodes that are up could talk. With "last-writer-wins" it takes over what wins from the others; a write that
+        an *older* one replaces so, whose clock was ahead, is lost, too.
     split_brain : float
         Time in which two nodes or more, up and running, took themselves for the primary [s].
     failovers, needless_failovers : int
@@ -277,7 +278,7 @@ class Node:
         "acked", "acks", "answered", "began", "check", "clock", "disk", "disk_free", "fallen", "following",
         "granted_until", "heard_suspicions", "id", "inbox", "incarnation", "known", "lease_until", "log", "met",
         "monitor", "paused", "pending", "ready", "reported", "role", "round", "shown", "stash", "streams", "suspects",
-        "term", "values", "voted", "votes",
+        "term", "values", "voted", "votes", "would",
     )  # fmt: skip
 
     def __init__(self, number: int, disk: int, monitor: Monitor) -> None:
@@ -304,6 +305,7 @@ class Node:
         self.granted_until = 0  # by its own clock: it may not vote before [ns]
         # As a candidate.
         self.votes: dict[int, tuple[int, int]] = {}
+        self.would: set[int] = set()  # who would vote for it
         self.heard_suspicions: dict[int, tuple[int, int]] = {}
         self.began = -1
         self.answered = False
@@ -342,6 +344,12 @@ class Simulation:
             round(value * NS) for value in (cluster.delay, cluster.disk, cluster.period)
         )
         self.jitter = cluster.jitter * NS
+        # Asked for at every write.
+        self.backups_needed = cluster.backups_needed
+        self.readable_at_once = cluster.replication in ("async", "semi-sync") and (
+            not self.backups_needed or cluster.wait_point == "after commit"
+        )
+        self.leased = cluster.lease is not None
         members = cluster.nodes + cluster.clients
         self.cuts = [[0] * members for _ in range(members)]  # [from][to]: how many faults cut it
         self.machine = MACHINES[cluster.election]
@@ -356,6 +364,7 @@ class Simulation:
         self.last = self.nodes[0], 0  # who was promoted last, and its incarnation then
         self.needless = self.fallbacks = self.truncated = 0
         self.superseded: set[int] = set()  # writes that a later one of the same side replaced, in a merge
+        self.beaten: list[tuple[int, int]] = []  # writes that one of the other side replaced in a merge, and that one
         self.struck: dict[Fault, tuple[Node, ...]] = {}  # whom a fault hit
         self.make_requests()
 
@@ -732,7 +741,7 @@ class Simulation:
         node.fallen = False
         node.values = {self.keys[entry[2]]: entry[2] for entry in node.log if entry[2] != NOBODY}
         node.shown = {}
-        node.ready = not self.cluster.backups_needed
+        node.ready = not self.backups_needed
         if not node.ready:
             self.append(node, NOBODY)
         if self.cluster.lease is not None:
@@ -777,8 +786,7 @@ class Simulation:
         entry = (node.known[0], node.id, request, node.local(now) if stamp is None else stamp)
         node.log.append(entry)
         index = len(node.log)
-        early = not self.cluster.backups_needed or self.cluster.wait_point == "after commit"
-        if request != NOBODY and (early or node.fallen) and self.cluster.replication in ("async", "semi-sync"):
+        if request != NOBODY and (self.readable_at_once or node.fallen):  # only semi-synchronous ones fall back
             self.show(node, index, request)
         if not node.pending and self.falls_back:
             self.after(self.falls_back, node, self.fall_back, node, node.round)
@@ -795,7 +803,7 @@ class Simulation:
             other.inbox.append((arrival, there, entry))
             node.acks[number].append((there + delay, there, index))
             times.append(there + delay)
-        needed = self.backups_to_wait_for(node)
+        needed = 0 if node.fallen else self.backups_needed
         if needed <= len(times):
             if needed:
                 times.sort()
@@ -815,17 +823,13 @@ class Simulation:
         given = cluster.fallback_after if cluster.replication == "semi-sync" else None
         return 0 if given is None else round(given * NS)
 
-    def backups_to_wait_for(self, node: Node) -> int:
-        """How many backups must have a write now."""
-        return 0 if node.fallen else self.cluster.backups_needed
-
     def commit(self, node: Node, round_: int) -> None:
         """See what can be acknowledged."""
         if node.role != "primary" or node.round != round_:
             return
         now, pending = self.now, node.pending
-        needed = self.backups_to_wait_for(node)
-        if self.cluster.backups_needed:
+        needed = 0 if node.fallen else self.backups_needed
+        if self.backups_needed:
             for number, acks in node.acks.items():
                 while acks and acks[0][0] <= now:
                     node.acked[number] = acks.popleft()[2]
@@ -838,11 +842,12 @@ class Simulation:
             if request == NOBODY:
                 node.ready = True
             else:
-                self.show(node, index, request)
+                if not self.readable_at_once:
+                    self.show(node, index, request)
                 self.answer(node, request)
         if node.fallen and node.log:
             have = sorted(node.acked.values(), reverse=True)
-            if len(have) >= self.cluster.backups_needed and have[self.cluster.backups_needed - 1] >= len(node.log) - 1:
+            if len(have) >= self.backups_needed and have[self.backups_needed - 1] >= len(node.log) - 1:
                 node.fallen = False
                 self.say(node, "semi-synchronous again")
 
@@ -898,13 +903,15 @@ class Simulation:
         """
         if self.cluster.heal != "last-writer-wins":
             return 0
-        stamps = {self.keys[request]: stamp for _, _, request, stamp in node.log if request != NOBODY}
+        mine = {self.keys[request]: (request, stamp) for _, _, request, stamp in node.log if request != NOBODY}
         last = {self.keys[request]: (request, stamp) for _, _, request, stamp in other if request != NOBODY}
         replaced = [entry[2] for entry in other if entry[2] != NOBODY and last[self.keys[entry[2]]][0] != entry[2]]
         self.superseded.update(replaced)
         kept = 0
         for key, (request, stamp) in last.items():
-            if key not in stamps or stamp > stamps[key]:
+            if key not in mine or stamp > mine[key][1]:
+                if key in mine:
+                    self.beaten.append((mine[key][0], request))
                 self.append(node, request, stamp)
                 self.show(node, len(node.log), request)
                 kept += 1
@@ -934,15 +941,14 @@ class Simulation:
 
     def serve(self, request: int, node: Node) -> None:
         """A node answers, refuses, or takes a write in."""
-        if self.cluster.lease is not None and node.role == "primary" and node.local(self.now) >= node.lease_until:
+        if self.leased and node.role == "primary" and node.local(self.now) >= node.lease_until:
             self.steps_down(node, "lease over")  # it was paused, and looks at its clock before it answers
-        anywhere = self.cluster.read_from == "any"
         if self.is_read[request]:
             if node.role == "primary" and node.ready:
                 self.got[request] = node.values.get(self.keys[request])
                 self.answer(node, request)
                 return
-            if anywhere and node.role == "backup":
+            if self.cluster.read_from == "any" and node.role == "backup":
                 self.settle(node)
                 self.got[request] = node.values.get(self.keys[request])
                 self.answer(node, request)
@@ -1171,7 +1177,19 @@ class Simulation:
                         same -= 1
                     if other := node.log[same:]:
                         self.merge(best, other)
-        return frozenset({entry[2] for entry in best.log} - {NOBODY} | self.superseded)
+        there = {entry[2] for entry in best.log} - {NOBODY}
+        return frozenset((there | self.superseded) - self.undone(there))
+
+    def undone(self, there: set[int]) -> set[int]:
+        """Writes that a merge replaced by an older one: its primary's clock was ahead. They are in the log, and lost.
+
+        Older: over before the other was sent. Of writes at the same time either may be the last.
+        """
+        return {
+            write
+            for write, by in self.beaten
+            if by in there and (done := self.done[by]) is not None and done < self.sent[write]
+        }
 
     def result(self) -> Run:
         """Add up."""
