@@ -842,7 +842,8 @@ class Simulation:
             if request == NOBODY:
                 node.ready = True
             else:
-                self.show(node, index, request)
+                if not self.readable_at_once:
+                    self.show(node, index, request)
                 self.answer(node, request)
         if node.fallen and node.log:
             have = sorted(node.acked.values(), reverse=True)

@@ -58,7 +58,7 @@ def with_requests(run: Run, requests: Sequence[Operation], begin: float, end: fl
     --------
     >>> run = simulate(Cluster(rate=10, reads=0), seconds=1)
     >>> [(e.at, e.who, e.what) for e in with_requests(run, run.operations[3:4], 0.1, 1).events]
-    [(0.3, 'client', 'writes 3 to key 4'), (0.3025, 'client', 'is told OK: write 3')]
+    [(0.3, 'client', 'writes 3 to key 12'), (0.3025, 'client', 'is told OK: write 3')]
     """
     told = story_of_run(run, begin=begin, end=end)
     events = list(told.events)
