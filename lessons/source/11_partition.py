@@ -295,8 +295,8 @@ watchers.then(told)
 
 # %% [markdown] {"items": [97]}
 # In the recording the first verdict on *partial* was wrong: n1 suspected n2 already, but n2 did not yet suspect n1, and
-# a cut link looked as if it were deaf on one side. It was right 0.45 s later. Akka's `stable-after` (20 s by default)
-# is there for this.
+# a cut link looked as if it were deaf on one side. It was right 0.45 s later. Your own run may be
+# right at once; a rule must hold for the others, too. Akka's `stable-after` (20 s by default) is there for this.
 #
 # **Do.** How much longer than it did must the recogniser let a verdict stand before somebody acts, so that on none of
 # the faults *of the recording* a wrong one is acted on? In seconds, with no more than a tenth of a second to spare.
@@ -380,8 +380,8 @@ for length in (0.5, 1, 2, 6):
 print("(failovers / requests refused or unanswered)   You said:", saves_with_lease, saves_without)
 
 # %% [markdown] {"items": [88]}
-# Without a lease the wait saves the failover in each cut that is shorter than it; after 2 s of cut 73 requests are
-# refused for that instead of 20. With the lease it saves none: node 0 stops after 1 s whatever you wait for, somebody
+# Without a lease the wait saves the failover in the cuts of up to 2 s; after 2 s of cut 73 requests are refused for
+# that instead of 20. With the lease it saves none: node 0 stops after 1 s whatever you wait for, somebody
 # has to be elected anyway, and 11 refused become 123. **A wait is worth something only if the old primary goes on
 # meanwhile**, and costs as long as it lasts. Lesson 09 has the curve: what to wait for when outages are short or long,
 # and what a failover costs besides.

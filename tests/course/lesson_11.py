@@ -80,7 +80,7 @@ WRONG = {
         lambda one, two: sys.exit(),
         lambda one: {1},
     ],
-    "11.3": [0, 0.1, 0.3, from_the_events() - 0.011, 0.6, 20, -1, math.nan, math.inf, "long", [0.41], print],
+    "11.3": [0, 0.1, 0.3, 0.39, 0.6, 20, -1, math.nan, math.inf, "long", [0.41], print],
     "11.4": [
         3,
         lambda reached, nodes: True,

@@ -137,6 +137,27 @@ def test_export(accrual):
     assert [file.name for file in Path("pages").iterdir()] == ["01_faults.html"]
 
 
+def test_what_follows_from_a_lab_is_on_the_page(tmp_path):
+    """A box with widgets in it, each drawn in its place."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    from accrual.course.export import page
+
+    cells = [
+        "from accrual.show.pools import Ladder\nfrom accrual.show.run_lab import RunLab\nlab = RunLab('ladder')\nlab",
+        "lab.then(Ladder)",
+        "import ipywidgets\nipywidgets.IntSlider(3)",
+    ]
+    made = page("made", nbformat.writes(new_notebook(cells=[new_code_cell(cell) for cell in cells])).encode())
+    models = json.loads(re.search(r'id="models">(.*?)</script>', made, re.DOTALL)[1])
+    places = re.findall(r'<div data-model="(\w+)">', made)
+    assert len(places) == len(models) == 2
+    assert models[places[0]]["about"]["name"] == "ladder"
+    assert len(models[places[1]]["rungs"]) == 9
+    assert "<pre>IntSlider(value=3)</pre>" in made  # what the page cannot draw stays text
+
+
 def test_a_lesson_that_does_not_run_is_told_in_a_line(accrual, monkeypatch, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
