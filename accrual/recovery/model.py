@@ -47,6 +47,7 @@ __all__ = ["Happening", "Outcome", "Run", "simulate"]
 
 WARM: Final = 100  # heartbeats that each backup has heard before the start
 GRACE: Final = 10  # periods in which a new primary must be heard
+MOST: Final = 10**7  # requests of a run: some gigabytes
 NOBODY: Final = -1  # an entry of a new primary that writes nothing, so that it can commit what came before (Raft)
 
 Entry = tuple[int, int, int, int]  # term, primary, request, its primary's clock [ns]
@@ -248,7 +249,7 @@ def simulate(
     Raises
     ------
     ValueError
-        If a fault does not fit the cluster, or `seconds` is not a time above 0.
+        If a fault does not fit the cluster, or `seconds` is not a time above 0 or makes over 10 million requests.
 
     Examples
     --------
@@ -264,6 +265,10 @@ def simulate(
         raise TypeError(f"seed must be an int, got {seed!r}")
     if not _as_seconds(seconds):
         raise ValueError(f"seconds must be above 0, got {seconds!r}")
+    if seconds * cluster.rate > MOST:
+        raise ValueError(
+            f"seconds must be at most {MOST / cluster.rate:g} at {cluster.rate:g} requests/s, got {seconds!r}"
+        )
     return Simulation(cluster, check_faults(faults, cluster), seconds, seed).run()
 
 

@@ -71,6 +71,12 @@ class Service:
         return [f"{a.kind} {a.node}" for a in self.controller.tick(now=round(second * S))]
 
 
+def pair(**arguments):
+    """Two nodes, a primary, whose heartbeats are due every second."""
+    given = {"detector": ac.FixedTimeout(period=1), "threshold": 3, "promote": lambda new, term: None}
+    return FailoverController(["a", "b"], "a", **{**given, **arguments})
+
+
 @pytest.fixture(autouse=True)
 def quiet(caplog):
     caplog.set_level(logging.CRITICAL, "accrual")
@@ -420,15 +426,7 @@ def test_drive_goes_on_when_what_a_callback_awaits_is_cancelled():
             await inner
 
     async def run():
-        controller = FailoverController(
-            ["a", "b"],
-            "a",
-            detector=ac.FixedTimeout(period=1),
-            threshold=3,
-            fence=fence,
-            promote=lambda new, term: None,
-            clock=lambda: round(loop.time() * S),
-        )
+        controller = pair(fence=fence, clock=lambda: round(loop.time() * S))
         driving = asyncio.ensure_future(drive(controller))
         controller.heartbeat("a")
         for _ in range(8):
@@ -760,16 +758,7 @@ def test_drive_calls_coroutines_and_gives_up_on_those_that_hang():
         async def promote(new, term):
             calls.append(("promote", loop.time()))
 
-        controller = FailoverController(
-            ["a", "b"],
-            "a",
-            detector=ac.FixedTimeout(period=1),
-            threshold=3,
-            fence=fence,
-            promote=promote,
-            clock=loop.now,
-            retry_after=0.5,
-        )
+        controller = pair(fence=fence, promote=promote, clock=loop.now, retry_after=0.5)
         controller.heartbeat("a")
         controller.heartbeat("b")
         task = asyncio.create_task(drive(controller, timeout=2))
@@ -789,9 +778,7 @@ def test_drive_is_woken_by_news_and_can_be_cancelled_in_a_callback():
         async def fence(old, term):
             await asyncio.Event().wait()
 
-        controller = FailoverController(
-            ["a", "b"], "a", detector=ac.FixedTimeout(period=1), fence=fence, promote=print, clock=loop.now
-        )
+        controller = pair(fence=fence, clock=loop.now)
         task = asyncio.create_task(drive(controller))
         await asyncio.sleep(1)
         controller.report("here", "b", suspected=False)

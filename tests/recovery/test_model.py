@@ -22,6 +22,7 @@ from accrual.recovery import (
     SlowDisk,
     simulate,
 )
+from accrual.recovery.cluster import CHOICES
 
 ISOLATED = Partition(at=5, until=15, groups=((0, "c0"), (1, 2, "c1")))
 WITH_CLIENTS = {"clients": 2, "delay": 0.01}
@@ -110,6 +111,49 @@ def test_with_leases_and_clocks_within_the_bound_there_is_one_primary_at_a_time(
 def test_with_power_off_there_is_one_primary_at_a_time(data, seed, election):
     cluster = Cluster(fencing="stonith", election=election, clients=2, rate=20.0)
     assert simulate(cluster, data.draw(schedules(3)), seconds=20, seed=seed).outcome.split_brain == 0
+
+
+ANY = st.fixed_dictionaries(
+    {
+        **{name: st.sampled_from(allowed) for name, allowed in CHOICES.items()},
+        "nodes": st.integers(2, 5),
+        "prevote": st.booleans(),
+        "lease": st.sampled_from([None, 0.4]),
+        "fallback_after": st.sampled_from([None, 0.3]),
+        "drift_bound": st.sampled_from([0.0, 0.5]),
+        "wait_before_promote": st.sampled_from([0.0, 1.0]),
+        "demote_after": st.sampled_from([0.0, 2.0]),
+        "stonith_time": st.sampled_from([0.0, 0.5]),
+        "restart_after": st.sampled_from([0.0, 2.0]),
+        "jitter": st.sampled_from([0.0, 0.02]),
+        "loss": st.sampled_from([0.0, 0.3]),
+        "reads": st.sampled_from([0.0, 0.5, 1.0]),
+        "keys": st.sampled_from([1, 16]),
+    }
+)
+
+
+@given(parameters=ANY, data=st.data(), seed=st.integers(0, 5))
+def test_whatever_the_policies_the_books_balance(parameters, data, seed):
+    """Every combination runs through every fault, and its result is one that can be."""
+    parameters["prevote"] &= parameters["election"] == "raft"
+    cluster = Cluster(**parameters, clients=2, rate=30.0)
+    faults = data.draw(schedules(parameters["nodes"], clocks=True))
+    run = simulate(cluster, faults, seconds=20, seed=seed)
+    outcome, writes = run.outcome, [o for o in run.operations if o.kind == "write"]
+    assert outcome.requests == len(run.operations) == 600
+    assert [o.number for o in run.operations] == list(range(600))
+    assert sum(o.status == "ok" for o in run.operations) + outcome.failed + outcome.unknown == 600
+    assert run.survivors <= {o.number for o in writes}
+    assert not run.survivors & {o.number for o in writes if o.status == "failed"}, "refused, and done"
+    assert all(o.start <= o.end <= o.start + cluster.request_timeout for o in run.operations if o.status == "ok")
+    assert 0 <= outcome.unavailability <= 20
+    assert 0 <= outcome.split_brain <= 20
+    assert outcome.needless_failovers <= outcome.failovers
+    assert [h.time for h in run.timeline] == sorted(h.time for h in run.timeline)
+    if cluster.heal == "truncate" and cluster.nodes > 2 and cluster.lease is None and cluster.policy == "cp":
+        promoted = [h for h in run.timeline if h.what in ("elected", "promoted")]
+        assert len({h.detail for h in promoted}) == len(promoted) or cluster.election == "bully"
 
 
 @pytest.mark.parametrize(
@@ -547,6 +591,8 @@ def test_bad_faults():
         simulate(Cluster(), [Cut(at=1, a=(1,), b=(1,))])
     with pytest.raises(ValueError, match="seconds must be above 0, got 0"):
         simulate(Cluster(), seconds=0)
+    with pytest.raises(ValueError, match=re.escape("seconds must be at most 1e+06 at 10 requests/s, got 2000000.0")):
+        simulate(Cluster(rate=10.0), seconds=2e6)
     with pytest.raises(TypeError, match="faults must be of Crash"):
         simulate(Cluster(), ["crash"])
 

@@ -152,16 +152,24 @@ def test_could_be_is_what_it_could_be_of_four_nodes():
         agrees({o: dict(row) for o, row in enumerate(rows)}, 4, are)
 
 
-ALL_FAULTS = functools.cache(lambda: list(faults(4)))
+@functools.cache
+def seen():
+    """Of each fault of four nodes what each would say of each other (0 hears, 1 suspects, 2 is dead), and its kinds."""
+    ways = list(itertools.permutations(range(4), 2))
+    found = list(faults(4))
+    said = [[2 if o in dead else int(p in dead or (p, o) in broken) for o, p in ways] for dead, broken, _ in found]
+    return ways, np.array(said), [are for _, _, are in found]
 
 
 @given(entries=st.lists(st.sampled_from([None, None, False, True]), min_size=12, max_size=12))
 def test_could_be_where_some_entries_are_not_known(entries):
-    ways = itertools.permutations(range(4), 2)
+    ways, said, are = seen()
     matrix = {o: {} for o in range(4)}
     for (o, p), entry in zip(ways, entries, strict=True):
         matrix[o][p] = entry
-    agrees(matrix, 4, set().union(*(are for dead, broken, are in ALL_FAULTS() if fits(matrix, dead, broken))))
+    known = [k for k, entry in enumerate(entries) if entry is not None]
+    fitting = np.flatnonzero((said[:, known] == [entries[k] for k in known]).all(axis=1))
+    agrees(matrix, 4, set().union(*(are[k] for k in fitting)))
 
 
 # ---- the majority ----------------------------------------------------------------------------------------------------
@@ -177,7 +185,7 @@ def test_a_majority_among_rings_that_do_not_hear_each_other(ring, rings):
     assert found == (tuple(expected) if len(expected) > 32 else None)
 
 
-@pytest.mark.parametrize("degree", [2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 32.0, 50.0])
+@pytest.mark.parametrize("degree", [1.0, 2.0, 3.0, 4.0, 6.0, 10.0])
 def test_the_majority_of_the_largest_networks_is_that_of_integer_programming(degree):
     chance = np.random.default_rng(int(degree))
     pairs = [pair for pair in itertools.combinations(range(64), 2) if chance.random() < degree / 63]

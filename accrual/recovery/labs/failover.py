@@ -405,8 +405,10 @@ class _Ours:
             if self.controller.verdict(node) is State.TRUSTED:
                 await asyncio.to_thread(self._trio.follow, node, str(new))
 
-    async def _rejoin(self, old: Hashable, new: Hashable, term: int) -> None:
+    async def _rejoin(self, old: Hashable, new: Hashable | None, term: int) -> None:
         """Make it a replica, which refuses writes; only then let clients reach it."""
+        if new is None:  # the lab strikes one of three: where all were fenced something else is wrong
+            raise RuntimeError(f"{old} has nobody to follow")
         await asyncio.to_thread(self._trio.follow, str(old), str(new))
         self._proxy.heal(f"* to {old}")
         self._out.discard(str(old))
