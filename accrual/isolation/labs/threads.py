@@ -54,8 +54,8 @@ def threads(
     """A pool of threads for each service, or one for all: what a fault takes with it.
 
     All services are in one process. Customers come at random; one service goes wrong; what becomes of the requests
-    before and after is counted. Faults that make calls hang or slow are tried with both kinds of pools. A CPU hog is tried
-    three times, and the middle one of these counts: it depends on what else the machine does. Columns: the
+    before and after is counted. Faults that make calls hang or slow are tried with both kinds of pools. A CPU hog is
+    tried three times, and the middle one counts: it depends on what else the machine does. Columns: the
     services that were hurt (of whose requests more than 0.2 went bad); the share of all requests after the fault that
     went bad, and of those to each service; what 99 in 100 requests to the other services took at most, before and after
     [s]; how processes ended. Figures besides: to start a pool [s], the memory that it takes [MB], and a question to
