@@ -13,7 +13,7 @@ bin := .venv/bin
 # What an installed copy was made from; the package is installed in place, so Python files need no new installation.
 sources := pyproject.toml setup.py $(wildcard accrual/core/*.pyx accrual/core/*.pxd accrual/core/*.h)
 
-.PHONY: lessons test check check-core dist check-dist bench system clean
+.PHONY: lessons test check check-core check-no-clones check-sanitized dist check-dist bench system clean
 .DELETE_ON_ERROR:
 
 # JupyterLab would ask the network for news and newer versions of itself; a lesson asks the network for nothing.
@@ -34,10 +34,16 @@ check: .venv/check
 	$(bin)/python lessons/build.py --check
 	$(MAKE) check-core
 
-# The core tests on the baseline alone and under the sanitizers; `make test` runs them on the normal build. LeakSanitizer
-# stays off: CPython frees little at exit. The bank's tests ask for more memory than there is, and want the usual answer.
+# The core tests on the baseline alone and under the sanitizers, both at once; `make test` runs them on the normal build.
+# LeakSanitizer stays off: CPython frees little at exit. The bank's tests ask for more memory than there is, and want the
+# usual answer.
 check-core: build/no-clones build/sanitized
+	$(MAKE) --jobs=2 --output-sync check-no-clones check-sanitized
+
+check-no-clones: build/no-clones
 	PYTHONPATH=build/no-clones ACCRUAL_BUILD=build/no-clones $(bin)/pytest tests/core
+
+check-sanitized: build/sanitized
 	PYTHONPATH=build/sanitized ACCRUAL_BUILD=build/sanitized ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	    LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	    $(bin)/pytest tests/core tests/test_monitor.py tests/test_bank.py

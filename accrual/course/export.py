@@ -111,16 +111,24 @@ def _output(output: Any, models: dict[str, Any], shown: dict[str, dict[str, Any]
         return f"<pre>{html.escape(f'{output.ename}: {output.evalue}')}</pre>"
     data = output.data
     if _WIDGET in data:
-        model = data[_WIDGET]["model_id"]
-        state = models.get(model, {}).get("state", {})
-        if "_esm" in state:
-            shown[model] = {key: value for key, value in state.items() if key[0] != "_" or key in ("_esm", "_css")}
-            return f'<div data-model="{html.escape(model)}"><pre>{html.escape(data["text/plain"])}</pre></div>'
+        drawn = _drawn(data[_WIDGET]["model_id"], data["text/plain"], models, shown)
+        if drawn:
+            return drawn
     if "text/html" in data:
         return str(data["text/html"])
     if "image/png" in data:
         return f'<img src="data:image/png;base64,{data["image/png"].strip()}" alt="">'
     return f"<pre>{html.escape(data.get('text/plain', ''))}</pre>"
+
+
+def _drawn(model: str, said: str, models: dict[str, Any], shown: dict[str, dict[str, Any]]) -> str:
+    """A place for a widget of ours, or for those in a box; nothing for others, which this page cannot draw."""
+    state = models.get(model, {}).get("state", {})
+    if "_esm" in state:
+        shown[model] = {key: value for key, value in state.items() if key[0] != "_" or key in ("_esm", "_css")}
+        return f'<div data-model="{html.escape(model)}"><pre>{html.escape(said)}</pre></div>'
+    inside = [child.removeprefix("IPY_MODEL_") for child in state.get("children", ())]
+    return "".join(_drawn(child, said, models, shown) for child in inside)
 
 
 def _markdown(source: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from accrual.course.checking import Hint, called, close, number, question
 from accrual.recovery import lost_writes
+from accrual.show.replication import dies_while_it_waits
 
 BACKUPS: Final = 4
 DEATHS: Final = 2  # machines that may die, the primary among them; as many may be away
@@ -43,6 +44,36 @@ def _waited_for(answer: Any) -> str:
 
 
 @question("10.3")
+def _phantom(answer: Any) -> str:
+    """Go through `run.operations`. A read was answered if its status is "ok"; its `value` is the number of a write."""
+    for wait_point, seed in (("after commit", 3), ("after commit", 2), ("before commit", 3), ("after commit", 17)):
+        run = dies_while_it_waits(wait_point, seed)
+        reads = {o.number for o in run.operations if o.kind == "read"}
+        right = {read.number for read, _ in run.findings.phantom}
+        given = _numbers(called(answer, run))
+        if given == right:
+            continue
+        case = f"Wait {wait_point}, seed {seed}: "
+        if given - reads:
+            raise Hint(case + f"{min(given - reads)} is not the number of a read. The *reads* are asked for.")
+        silent = {o.number for o in run.operations if o.kind == "read" and o.status != "ok"}
+        if given & silent:
+            raise Hint(case + f"read {min(given & silent)} was never answered: it gave nothing.")
+        if given > right:
+            raise Hint(case + f"read {min(given - right)} gave something that did last, or nothing yet (None).")
+        raise Hint(case + f"you find {len(given & right)} of {len(right)}. Which writes lasted is in `run.survivors`.")
+    return "None of these reads was wrong when it was answered. They became so."
+
+
+def _numbers(answer: Any) -> set[int]:
+    """Numbers of operations, or the operations themselves, in any order."""
+    try:
+        return {int(getattr(one, "number", one)) for one in answer}
+    except (TypeError, ValueError):
+        raise Hint("Return a list of numbers, those of the reads.") from None
+
+
+@question("10.4")
 def _lost_after_cut(answer: Any) -> str:
     """What are the clients told that have waited until the timeout? And if the primary dies before that?"""
     for rate, outage, timeout in ((20, 6, 2), (200, 3, 1), (20, 3, 10), (50, 12, 10), (50, 0.5, 1)):

@@ -71,7 +71,8 @@ def _stable_after(answer: Any) -> str:
     given, said = number(answer), verdicts(recorded("recognition"))
     if not 0 <= given < math.inf:
         raise Hint("A wait is 0 s or more, and finite.")
-    if wrong := acted_wrongly(said, given):
+    # What the lesson prints is rounded: a hundredth of a second too little is not the student's mistake.
+    if wrong := acted_wrongly(said, given + 0.01):
         raise Hint(f"With {given:g} s somebody acts on a wrong verdict: {', '.join(wrong)}.")
     if given >= 0.1 and not acted_wrongly(said, given - 0.1):
         raise Hint("That is safe, and longer than it need be: a tenth of a second less would do.")

@@ -65,9 +65,9 @@ LESSONS: Final = {
         Lesson("06_threads_and_processes", "Threads and processes", 30, _TWO, _items("8-19, 34")),
         Lesson("07_containers_and_beyond", "Containers and beyond", 30, _TWO, _items("20-34")),
         Lesson("08_users_and_shards", "Users and shards", 30, _TWO, _items("35-39")),
-        Lesson("09_failover", "Failover", 30, _THREE, _items("74-79, 88")),
+        Lesson("09_failover", "Failover", 35, _THREE, _items("74-79, 88")),
         Lesson("10_replication", "Replication", 30, _THREE, _items("84-86")),
-        Lesson("11_partition", "Partitions", 30, _THREE, _items("80-83, 86-88, 97")),
+        Lesson("11_partition", "Partitions", 35, _THREE, _items("80-83, 86-88, 97")),
         Lesson("12_health_and_capstone", "Health, and your own system", 30, _THREE, _items("42, 99")),
     )
 }

@@ -215,8 +215,9 @@ def _judge(name: str, limit: float, report: dict[str, Any], last: str, stopped: 
     if '"event"' in last[:10] or not last:
         if stopped:
             raise LabError(f"the lab {name} was stopped")
-        status, said = report.get("code"), report.get("said", "")
-        raise LabError(f"the lab {name} ended without a result, exit status {status}{': ' * bool(said)}{said}")
+        code, said = report.get("code"), report.get("said", "")
+        status = "" if code is None else f", exit status {code}"
+        raise LabError(f"the lab {name} ended without a result{status}{': ' * bool(said)}{said}")
 
 
 def run_kept(file: int, module: str, name: str, parameters: dict[str, Any]) -> None:

@@ -53,7 +53,11 @@ class Cluster:
     election_timeout : (float, float)
         Raft-like and majority: after a suspicion a random time from 0 to high - low, then from low to high. Bully: low
         is how long answers are waited for, high how long for the winner. ZAB-like: low is the wait before the best
-        stands (200 ms in ZooKeeper) [s].
+        stands (200 ms in ZooKeeper) [s]. Low must be well above a round trip and a durable write (Raft's timing
+        requirement): else the next term begins before the votes of this one are there, perhaps for ever.
+    prevote : bool
+        Raft-like: before it raises the term, whoever would stand asks who would vote for it; nobody would that hears a
+        primary (Ongaro 2014, 9.6). A node that was cut off then deposes nobody when it is back.
     replication : {"async", "semi-sync", "sync", "quorum"}
         When the client is told OK: once the primary has the write; once `acks` backups have it too; all of them; once
         `acks` nodes have it, the primary included.
@@ -100,6 +104,7 @@ class Cluster:
     disk: float = 0.0005
     election: str = "raft"
     election_timeout: tuple[float, float] = (0.15, 0.3)
+    prevote: bool = False
     replication: str = "async"
     acks: int | None = None
     wait_point: str = "before commit"
@@ -142,6 +147,8 @@ class Cluster:
             raise ValueError(f"election_timeout must be two times, got {self.election_timeout!r}") from None
         _between("election_timeout[0]", low, 1e-4, LONGEST)
         _between("election_timeout[1]", high, low, LONGEST)
+        if not isinstance(self.prevote, bool) or (self.prevote and self.election != "raft"):
+            raise ValueError(f"prevote must be False, or True for raft, got {self.prevote!r} for {self.election}")
         if self.acks is not None:
             most = {"semi-sync": self.nodes - 1, "quorum": self.nodes}.get(self.replication)
             if most is None:

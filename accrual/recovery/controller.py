@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import logging
 import math
 import time
@@ -35,11 +36,13 @@ CONTROLLER: Final = Machine(
         Transition("watching", "redirect owed", "redirecting", "redirect(primary)"),
         Transition("watching", "old primary back", "rejoining", "rejoin(old)"),
         Transition("waiting", "primary trusted", "watching", "a failover averted"),
+        Transition("waiting", "no quorum", "watching", "too few observers say anything"),
         Transition("waiting", "time is up", "fencing", "fence(old)"),
         Transition("fencing", "fence failed", "fencing", "fence(old) again after retry_after"),
         Transition("fencing", "fenced", "choosing", "choose among the trusted backups"),
         Transition("fencing", "unfenced allowed", "choosing", "only with promote_unfenced_after"),
         Transition("choosing", "choose failed", "choosing", "choose again after retry_after"),
+        Transition("choosing", "only fenced ones back", "readmitting", "rejoin(node, None): no primary yet"),
         Transition("choosing", "candidate found", "promoting", "a new term; promote(candidate)"),
         Transition("promoting", "promote failed", "promoting", "promote(candidate) again after retry_after"),
         Transition("promoting", "candidate suspected", "fencing", "fence(candidate): it may have been promoted"),
@@ -49,6 +52,8 @@ CONTROLLER: Final = Machine(
         Transition("redirecting", "redirected", "watching"),
         Transition("rejoining", "rejoined", "watching", "it may be chosen again"),
         Transition("rejoining", "rejoin failed", "watching", "again after retry_after"),
+        Transition("readmitting", "rejoined", "choosing", "it may be chosen"),
+        Transition("readmitting", "rejoin failed", "choosing", "again after retry_after"),
     ),
 )
 """What a `FailoverController` runs on."""
@@ -133,9 +138,12 @@ class FailoverController:
     - Where *fence fails* (raises, times out), nobody is promoted, however long that takes: safety before
       availability. `promote_unfenced_after` is the one way round it.
     - Where *fence hangs*, `tick` hangs with it, and nobody is promoted. `drive` gives up after its timeout and counts
-      that as failed.
+      that as failed. While any callback runs nothing else begins, so let `redirect` and `rejoin` start things, not
+      wait for them: a primary that dies meanwhile is not replaced before they are over.
     - Terms only grow, and in a term only one node is ever promoted.
-    - Once fencing has begun there is no way back, even if the primary is heard again: it may have been hit.
+    - Once fencing has begun there is no way back, even if the primary is heard again: it may have been hit. If at last
+      only fenced nodes are heard, they are taken back with ``rejoin(node, None, term)``, as backups of nobody yet, and
+      one is promoted, in a new term.
     - Where no backup is trusted nobody is fenced: a primary that answers somebody is better than none.
 
     **What is not guaranteed.** Two controllers at once may promote two nodes: let them hold a lock or elect one.
@@ -151,7 +159,7 @@ class FailoverController:
     Parameters
     ----------
     nodes : sequence of hashable
-        All, in the order in which backups are preferred.
+        All, in the order in which backups are preferred; None is no name.
     primary : hashable
         Who it is at the start.
     detector, threshold
@@ -161,7 +169,8 @@ class FailoverController:
     redirect : callable, optional
         ``redirect(new, term)``: tell the clients.
     rejoin : callable, optional
-        ``rejoin(old, new, term)``: make it a backup of `new`. Without it, call `rejoined` yourself.
+        ``rejoin(old, new, term)``: lift the fence, and make it a backup of `new`; of nobody yet where that is None.
+        Without it, call `rejoined` yourself.
     observers : sequence of hashable
         Who sees heartbeats; by default one, ``"here"``.
     quorum : int, optional
@@ -178,12 +187,12 @@ class FailoverController:
     report_expires : float
         So long a `report` counts [s].
     promote_unfenced_after : float, optional
-        So long after the first try to fence, s, promote although fencing did not succeed. None: never. Give it only
-        where a node that cannot be fenced stops by itself sooner than that (lease, watchdog, min-replicas-to-write):
-        it is then you who guarantee it.
+        So long after fencing began, s, promote although it did not succeed: after one try at least, and not while one
+        is under way. None: never. Give it only where a node that cannot be fenced stops by itself sooner than that
+        (lease, watchdog, min-replicas-to-write): it is then you who guarantee it.
     choose : callable, optional
         ``choose(candidates)`` gives one of these nodes, or None to wait; by default the first. Where it gives None or
-        raises, it is asked again after `retry_after`.
+        another node, or raises, it is asked again after `retry_after`. Never awaited.
     unknown_after : float, optional
         As `accrual.Monitor`.
     term : int
@@ -295,7 +304,7 @@ class FailoverController:
         self._suspected_at = 0  # when the primary's suspicion was noticed
         self._fencing_at = 0  # when the first try to fence was made
         self._promoted_at: int | None = None
-        self._to_fence: list[Node] = []
+        self._to_fence: Node | None = None  # whom, in the state "fencing"
         self._ousted: list[Node] = []  # old primaries that have not rejoined
         self._redirect_owed = False
         self._again_at: dict[tuple[Kind, Node], int] = {}  # not to be tried before [ns]
@@ -334,8 +343,9 @@ class FailoverController:
         monitor = self._monitors[self._pair(observer, node)]
         arrived = engine.as_instant(self.clock() if now is None else now, "now")
         now = self._advance(arrived)
-        self._reports.pop((observer, node), None)
         counts = monitor.heartbeat(arrived, sequence, epoch)
+        if counts:  # a late or repeated one is older than what was reported
+            self._reports.pop((observer, node), None)
         if self._picture[node] is not State.TRUSTED:
             self._look(now)
             self._wake()
@@ -357,7 +367,7 @@ class FailoverController:
         self._wake()
 
     def rejoined(self, node: Node, now: int | None = None) -> None:
-        """Say that an old primary is a backup again, and may be chosen."""
+        """Say that an old primary, or another that was fenced, is a backup again, and may be chosen."""
         if node not in self._ousted:
             raise ValueError(f"node must be an old primary that has not rejoined, got {node!r}")
         self._ousted.remove(node)
@@ -388,10 +398,8 @@ class FailoverController:
         if self._running is not None:
             return None
         latest = -math.inf if self._latest is None else self._latest
-        if self._latest is not None:
-            self._look(
-                self._latest
-            )  # time may have gone past a monitor's deadline in a question, with nobody to see it
+        if self._latest is not None:  # time may have passed a monitor's deadline in a question, with nobody to see it
+            self._look(self._latest)
         dues = [due for monitor in self._monitors.values() if (due := monitor.deadline()) is not None]
         dues += [at + self._expires for _, at in self._reports.values()]
         dues = [due for due in dues if due > latest]
@@ -400,12 +408,11 @@ class FailoverController:
 
     def _due(self) -> list[int]:
         """When the state itself has something to do."""
-        lost = self.candidate if self.state == "promoting" else self.primary
-        if self.state in ("watching", "redirecting", "promoting") and self._picture[lost] is State.SUSPECTED:
+        needed = self.candidate if self.state == "promoting" else self.primary
+        if self.state in ("watching", "redirecting", "promoting") and self._picture[needed] is State.SUSPECTED:
             return [self._latest or 0]
         if self.state == "watching":
-            back = [node for node in self._returned() if self.callbacks["rejoin"] is not None]
-            return [self._again_at.get(("rejoin", node), self._latest or 0) for node in back]
+            return self._due_back()
         if self.state == "waiting":
             # Over, but nobody to promote: only a heartbeat can change that.
             due = self._time_is_up()
@@ -414,14 +421,18 @@ class FailoverController:
                 return [self._latest or 0]
             return [due] if not over or self._candidates() else []
         if self.state == "fencing":
-            dues = [self._again_at.get(("fence", node), self._latest or 0) for node in self._to_fence]
-            untried = self._unfenced_after is None or not self._attempted()
-            return dues if untried else [*dues, self._fencing_at + (self._unfenced_after or 0)]
+            again = self._again_at.get(("fence", self._to_fence), self._latest or 0)
+            if self._unfenced_after is None or not self._attempted():
+                return [again]
+            return [again, self._fencing_at + self._unfenced_after]
         if self.state == "promoting":
             return [self._again_at.get(("promote", self.candidate), self._latest or 0)]
         if self.state == "redirecting":
             return [self._again_at.get(("redirect", self.primary), self._latest or 0)]
-        return [self._choose_at or self._latest or 0] if self._candidates() else []  # choosing
+        return [self._choose_at or self._latest or 0] if self._candidates() else self._due_back()  # choosing
+
+    def _due_back(self) -> list[int]:
+        return [self._again_at.get(("rejoin", node), self._latest or 0) for node in self._returned()]
 
     # ---- what it does -------------------------------------------------------------------------------------------
 
@@ -429,13 +440,18 @@ class FailoverController:
         """Do all that is due at `now` [ns]: calls the callbacks, in this thread, and gives what it called.
 
         What a callback raises is logged to "accrual" and kept in the action's `error`, not raised; KeyboardInterrupt
-        and its like are raised, and count as a failure.
+        and its like are raised, and count as a failure. So does a callback that is a coroutine function: `drive` is for
+        those.
         """
         carried = []
         while (action := self.poll(now)) is not None:
             error: BaseException | None = None
             try:
-                self.call(action)
+                answer = self.call(action)
+                if inspect.isawaitable(answer):  # nothing was done yet: taken for success it would promote unfenced
+                    if inspect.iscoroutine(answer):
+                        answer.close()
+                    raise TypeError(f"tick awaits nothing: {action.kind} is asynchronous; use accrual.recovery.drive")
             except BaseException as raised:
                 error = raised
                 self.failed(action, raised, now)
@@ -452,7 +468,7 @@ class FailoverController:
         if callback is None:
             return None
         if action.kind == "rejoin":
-            return callback(action.node, self.primary, action.term)
+            return callback(action.node, None if self.state == "readmitting" else self.primary, action.term)
         return callback(action.node, action.term)
 
     def poll(self, now: int | None = None) -> Action | None:
@@ -482,12 +498,11 @@ class FailoverController:
         self._finish(action)
         now = self._advance(now)
         event = _ENDS[action.kind][0]
+        self._again_at.pop((action.kind, action.node), None)
         if action.kind == "fence":
-            self._to_fence.remove(action.node)
+            self._to_fence = None
+            self._oust(action.node)
             self.unfenced.discard(action.node)
-            if self._to_fence:  # another one first
-                self._note(now, "one of several fenced", action.node)
-                return
         elif action.kind == "promote":
             self.primary, self.candidate = action.node, None
             self.failovers += 1
@@ -521,53 +536,55 @@ class FailoverController:
             self._go(now, "primary suspected", self.primary)
         elif self._redirect_owed:
             self._go(now, "redirect owed", self.primary)
-        elif self.callbacks["rejoin"] is not None:
-            for node in self._returned():
-                if now >= self._again_at.get(("rejoin", node), now):
-                    self._go(now, "old primary back", node)
-                    return self._begin("rejoin", node, self.term, now)
+        else:
+            return self._take_back("old primary back", now)
         return None
 
     def _while_waiting(self, now: int) -> Action | None:
-        if self._picture[self.primary] is not State.SUSPECTED:
+        verdict = self._picture[self.primary]
+        if verdict is State.TRUSTED:
             self.averted += 1
             self._go(now, "primary trusted", self.primary)
+        elif verdict is State.UNKNOWN:  # reports have expired
+            self._go(now, "no quorum", self.primary)
         elif now >= self._time_is_up() and self._candidates():
-            self._to_fence = [self.primary]
+            self._to_fence = self.primary
             self._fencing_at = now
             self._go(now, "time is up", self.primary)
         return None
 
     def _while_fencing(self, now: int) -> Action | None:
         if self._unfenced_after is not None and now - self._fencing_at >= self._unfenced_after and self._attempted():
-            self.unfenced.update(self._to_fence)
-            nodes, self._to_fence = ", ".join(map(str, self._to_fence)), []
-            self._go(now, "unfenced allowed", None, f"unfenced: {nodes}")
-            return None
-        for node in self._to_fence:
-            if now >= self._again_at.get(("fence", node), now):
-                return self._begin("fence", node, self.term + 1, now)
+            node, self._to_fence = self._to_fence, None
+            self._oust(node)
+            self.unfenced.add(node)
+            self._go(now, "unfenced allowed", node)
+        elif now >= self._again_at.get(("fence", self._to_fence), now):
+            return self._begin("fence", self._to_fence, self.term + 1, now)
         return None
 
     def _while_choosing(self, now: int) -> Action | None:
         candidates = self._candidates()
-        if not candidates or (self._choose_at is not None and now < self._choose_at):
+        if not candidates:
+            return self._take_back("only fenced ones back", now)
+        if self._choose_at is not None and now < self._choose_at:
             return None
         self._choose_at = now + self._retry  # if nothing comes of it
         try:
             chosen = candidates[0] if self._choose is None else self._choose(candidates)
+            if chosen is not None and chosen not in candidates:
+                names = ", ".join(map(repr, candidates))
+                raise ValueError(f"choose must give one of {names}, or None, gave {chosen!r}")
         except Exception as error:  # the old primary is fenced: giving up here would leave the service without any
             log.warning("%r: choose(%r) failed: %r", self, candidates, error)
             self._go(now, "choose failed", None, repr(error))
             return None
         if chosen is None:
             return None
-        if chosen not in candidates:
-            raise ValueError(f"choose must give one of {', '.join(map(repr, candidates))}, or None, gave {chosen!r}")
         self._choose_at = None
-        self._oust(self.primary)
         self.candidate = chosen
         self.term += 1
+        self._attempts = {key: tries for key, tries in self._attempts.items() if key[2] >= self.term}
         self._go(now, "candidate found", chosen)
         return None
 
@@ -575,13 +592,11 @@ class FailoverController:
         candidate = self.candidate
         assert candidate is not None
         if self._picture[candidate] is State.SUSPECTED:
-            self.candidate = None
-            if ("promote", candidate, self.term) in self._attempts:  # may have been promoted
-                self._to_fence = [candidate]
-                self._oust(candidate)
-            self._fencing_at = now
+            self.candidate, self._fencing_at = None, now
             self._go(now, "candidate suspected", candidate)
-            if not self._to_fence:
+            if ("promote", candidate, self.term) in self._attempts:  # may have been promoted
+                self._to_fence = candidate
+            else:
                 self._go(now, "fenced", candidate, "its promotion had not begun")
         elif now >= self._again_at.get(("promote", candidate), now):
             return self._begin("promote", candidate, self.term, now)
@@ -595,14 +610,21 @@ class FailoverController:
             return self._begin("redirect", self.primary, self.term, now)
         return None
 
+    def _take_back(self, event: str, now: int) -> Action | None:
+        for node in self._returned():
+            if now >= self._again_at.get(("rejoin", node), now):
+                self._go(now, event, node)
+                return self._begin("rejoin", node, self.term, now)
+        return None
+
     def _begin(self, kind: Kind, node: Node, term: int, now: int) -> Action:
         attempt = self._attempts.get((kind, node, term), 0) + 1
         self._attempts[kind, node, term] = attempt
         return Action(kind=kind, node=node, term=term, attempt=attempt, at=now)
 
     def _attempted(self) -> bool:
-        """Whether each of those to fence was tried in this term."""
-        return all(("fence", node, self.term + 1) in self._attempts for node in self._to_fence)
+        """Whether it was tried to fence, for this failover."""
+        return ("fence", self._to_fence, self.term + 1) in self._attempts
 
     def _oust(self, node: Node) -> None:
         if node not in self._ousted:
@@ -610,14 +632,19 @@ class FailoverController:
         self._again_at.pop(("rejoin", node), None)
 
     def _returned(self) -> list[Node]:
-        return [node for node in self._ousted if node != self.primary and self._picture[node] is State.TRUSTED]
+        """Whom `rejoin` has to be called for."""
+        if self.callbacks["rejoin"] is None:
+            return []
+        return [node for node in self._ousted if self._picture[node] is State.TRUSTED]
 
     def _candidates(self) -> tuple[Node, ...]:
-        """Who may be promoted: trusted backups, in the order of preference."""
+        """Who may be promoted: trusted backups, preferred first; a fenced primary that was taken back is one."""
         return tuple(
             node
             for node in self.nodes
-            if node != self.primary and node not in self._ousted and self._picture[node] is State.TRUSTED
+            if (node != self.primary or self.state == "choosing")
+            and node not in self._ousted
+            and self._picture[node] is State.TRUSTED
         )
 
     def _time_is_up(self) -> int:
@@ -686,4 +713,6 @@ def _distinct(name: str, values: Sequence[Node]) -> tuple[Node, ...]:
     found = tuple(values)
     if not found or len(set(found)) != len(found):
         raise ValueError(f"{name} must be one or more, each once, got {values!r}")
+    if None in found:  # it means nobody: `choose` gives it to wait
+        raise ValueError(f"{name} must be names other than None, got {values!r}")
     return found

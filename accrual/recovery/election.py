@@ -29,44 +29,35 @@ _COMMON: Final = (
     Transition("fenced", "restart", "backup", "its disk's log"),
 )
 
+
+def _node(election: str, *rows: Transition) -> Machine:
+    return Machine(f"node, {election}", "backup", (*rows, *_COMMON))
+
+
+_SPLIT: Final = Transition("candidate", "stands", "candidate", "the vote was split: a new term after a random time")
+
 MACHINES: Final = {
-    "raft": Machine(
-        "node, Raft-like election",
-        "backup",
-        (
-            Transition("backup", "stands", "candidate", "after a random time; a new term, asks all for votes"),
-            Transition("candidate", "stands", "candidate", "the vote was split: a new term after a random time"),
-            *_COMMON,
-        ),
+    "raft": _node(
+        "Raft-like election",
+        Transition("backup", "stands", "candidate", "after a random time; a new term, asks all for votes"),
+        _SPLIT,
     ),
-    "bully": Machine(
-        "node, bully election",
-        "backup",
-        (
-            Transition("backup", "stands", "candidate", "asks those with higher numbers whether they live"),
-            Transition("candidate", "stands", "candidate", "one answered, and nobody took over"),
-            *_COMMON,
-        ),
+    "bully": _node(
+        "bully election",
+        Transition("backup", "stands", "candidate", "asks those with higher numbers whether they live"),
+        Transition("candidate", "stands", "candidate", "one answered, and nobody took over"),
     ),
-    "majority": Machine(
-        "node, election after a majority's suspicion",
-        "backup",
-        (
-            Transition("backup", "stands", "candidate", "a majority suspects; asks all for votes"),
-            Transition("candidate", "stands", "candidate", "the vote was split: a new term after a random time"),
-            Transition("backup", "promoted", "primary", "it has the longest log of those that voted"),
-            Transition("candidate", "promotes another", "backup", "that has a longer log"),
-            *_COMMON,
-        ),
+    "majority": _node(
+        "election after a majority's suspicion",
+        Transition("backup", "stands", "candidate", "a majority suspects; asks all for votes"),
+        _SPLIT,
+        Transition("backup", "promoted", "primary", "it has the longest log of those that voted"),
+        Transition("candidate", "promotes another", "backup", "that has a longer log"),
     ),
-    "zab": Machine(
-        "node, ZAB-like election",
-        "backup",
-        (
-            Transition("backup", "stands", "candidate", "a majority looks, none has a longer log: a new epoch"),
-            Transition("candidate", "stands", "candidate", "no majority followed"),
-            *_COMMON,
-        ),
+    "zab": _node(
+        "ZAB-like election",
+        Transition("backup", "stands", "candidate", "a majority looks, none has a longer log: a new epoch"),
+        Transition("candidate", "stands", "candidate", "no majority followed"),
     ),
 }
 """The table of a node's states for each kind of election; a simulation runs on it."""
@@ -95,14 +86,54 @@ class Raft:
         self.sim.after(self.sim.chance.randrange(self.high - self.low + 1), node, self.stand, node, node.round)
 
     def stand(self, node: Node, round_: int) -> None:
-        """Ask for votes."""
-        sim = self.sim
+        """Ask for votes; with PreVote, ask first whether one would get them."""
+        if self.is_too_early(node, round_):
+            return
+        if not self.sim.cluster.prevote:
+            self.ask(node, round_)
+            return
+        node.would = {node.id}
+        self.sim.say(node, "asks before it stands", f"for term {node.term + 1}")
+        for other in self.sim.nodes:
+            if other is not node:
+                self.sim.send(node, other, self.sounded, other, node, round_, node.term + 1, self.sim.position(node))
+        self.sim.after(self.sim.chance.randrange(self.low, self.high + 1), node, self.stand, node, round_)
+        self.would_win(node, round_)
+
+    def is_too_early(self, node: Node, round_: int) -> bool:
+        """Whether it may not stand: not any more, or not before the leases that it granted are over."""
         if node.round != round_ or node.role not in ("backup", "candidate"):
-            return
-        wait = sim.until_granted_lease_ends(node)
+            return True
+        wait = self.sim.until_granted_lease_ends(node)
         if wait > 0:
-            sim.after(wait, node, self.stand, node, round_)
-            return
+            self.sim.after(wait, node, self.stand, node, round_)
+        return wait > 0
+
+    def sounded(self, node: Node, candidate: Node, round_: int, term: int, position: tuple[int, int]) -> None:
+        """A node is asked whether it would vote: not while it hears a primary. It promises nothing."""
+        sim = self.sim
+        would = node.suspects and term > node.term and position >= sim.position(node)
+        sim.send(node, candidate, self.would_vote, candidate, node.id, round_, would, node.term)
+
+    def would_vote(self, node: Node, voter: int, round_: int, would: bool, term: int) -> None:
+        """The answer. A newer term is taken over, or one that has missed some would ask for an old one for ever."""
+        if term > node.term:
+            node.term = term
+            if node.role == "candidate":
+                self.sim.steps_down(node, "newer term")
+        elif would and node.round == round_:
+            node.would.add(voter)
+            self.would_win(node, round_)
+
+    def would_win(self, node: Node, round_: int) -> None:
+        """Stand once enough would vote."""
+        if len(node.would) >= self.sim.needed(node) and node.role in ("backup", "candidate"):
+            node.round += 1  # instead of asking again
+            self.ask(node, node.round)
+
+    def ask(self, node: Node, round_: int) -> None:
+        """Ask for votes in a new term."""
+        sim = self.sim
         sim.leave(node)
         node.term += 1
         node.voted = node.term
@@ -264,11 +295,7 @@ class Bully(Raft):
     def stand(self, node: Node, round_: int) -> None:
         """Ask those above."""
         sim = self.sim
-        if node.round != round_ or node.role not in ("backup", "candidate"):
-            return
-        wait = sim.until_granted_lease_ends(node)
-        if wait > 0:
-            sim.after(wait, node, self.stand, node, round_)
+        if self.is_too_early(node, round_):
             return
         node.answered = False
         sim.becomes(node, "stands", "asks the higher numbers")

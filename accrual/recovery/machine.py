@@ -17,6 +17,10 @@ __all__ = ["Machine", "Transition"]
 
 _PICTURE: Final = (760.0, 560.0)  # width and height [px]
 _BOX: Final = (118.0, 30.0)  # width and height of a state [px]
+_LETTER: Final = (6.2, 13.0)  # width of a letter of a label, at most, and height of its line [px]
+# Of the notebook that shows it, light or dark; elsewhere black on white.
+_INK: Final = "var(--jp-ui-font-color1, var(--vscode-editor-foreground, #222))"
+_PAPER: Final = "var(--jp-layout-color0, var(--vscode-editor-background, #fff))"
 
 
 @dataclass(frozen=True)
@@ -135,24 +139,23 @@ class Machine:
         places = {state: (side_x / 2 + radius_x * x, side_y / 2 + radius_y * y) for state, (x, y) in outwards.items()}
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side_x:g} {side_y:g}" width="{side_x:g}" '
-            'font-family="sans-serif" font-size="11" role="img">',
+            f'style="color: {_INK}; background: {_PAPER}" font-family="sans-serif" font-size="11" role="img">',
             f"<title>{html.escape(self.name)}: state machine</title>",
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
-            'orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>',
+            'orient="auto"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>',
         ]
         labels = []
+        taken = [(x - width / 2, y - height / 2, x + width / 2, y + height / 2) for x, y in places.values()]
         for (source, target), label in self._edges().items():
             (x1, y1), (x2, y2) = places[source], places[target]
-            if source == target:  # a loop on the outer side
-                x, y = outwards[source]
-                reach = min(width / 2 / max(abs(x), 1e-9), height / 2 / max(abs(y), 1e-9))
-                x1, y1 = x1 + reach * x, y1 + reach * y
-                (x2, y2), across = (x1 + 44 * x, y1 + 44 * y), (-10 * y, 10 * x)
+            if source == target:  # a loop above or below, whichever is the outer side
+                up = 1 if outwards[source][1] > 0 else -1
+                y1 += up * height / 2
                 path = (
-                    f"M{x1 - across[0]:.1f} {y1 - across[1]:.1f}C{x2 - 2.4 * across[0]:.1f} {y2 - 2.4 * across[1]:.1f} "
-                    f"{x2 + 2.4 * across[0]:.1f} {y2 + 2.4 * across[1]:.1f} {x1 + across[0]:.1f} {y1 + across[1]:.1f}"
+                    f"M{x1 - 10:.1f} {y1:.1f}C{x1 - 24:.1f} {y1 + up * 40:.1f} "
+                    f"{x1 + 24:.1f} {y1 + up * 40:.1f} {x1 + 10:.1f} {y1:.1f}"
                 )
-                at = (x1 + 38 * x, y1 + 38 * y + 4)
+                ways = [(x1, y1 + up * reach + 4) for reach in (34, 46, 58, 20)]
             else:
                 length = math.hypot(x2 - x1, y2 - y1)
                 along = ((x2 - x1) / length, (y2 - y1) / length)
@@ -163,22 +166,30 @@ class Machine:
                 turn = ((x1 + x2) / 2 + bend[0], (y1 + y2) / 2 + bend[1])
                 path = f"M{x1:.1f} {y1:.1f}Q{turn[0]:.1f} {turn[1]:.1f} {x2:.1f} {y2:.1f}"
                 # On the curve, nearer to where it comes from: the middle of the picture is where all ways cross.
-                t = 0.38
-                one, two, three = (1 - t) ** 2, 2 * t * (1 - t), t**2
-                at = (one * x1 + two * turn[0] + three * x2, one * y1 + two * turn[1] + three * y2)
-            parts.append(f'<path d="{path}" fill="none" stroke="#555" marker-end="url(#tip)"/>')
-            for k, line in enumerate(label.split(" | ")):
+                ways = [
+                    (
+                        (1 - t) ** 2 * x1 + 2 * t * (1 - t) * turn[0] + t**2 * x2,
+                        (1 - t) ** 2 * y1 + 2 * t * (1 - t) * turn[1] + t**2 * y2,
+                    )
+                    for t in (0.38, 0.3, 0.46, 0.24, 0.54, 0.18, 0.62, 0.7, 0.78)
+                ]
+            parts.append(f'<path d="{path}" fill="none" stroke="currentColor" opacity="0.6" marker-end="url(#tip)"/>')
+            lines = label.split(" | ")
+            x, y, box = _free(ways, lines, taken)
+            taken.append(box)
+            for k, line in enumerate(lines):
                 labels.append(
-                    f'<text x="{at[0]:.1f}" y="{at[1] + 12 * k:.1f}" text-anchor="middle" stroke="#fff" '
-                    f'stroke-width="3" paint-order="stroke">{html.escape(line)}</text>'
+                    f'<text x="{x:.1f}" y="{y + _LETTER[1] * k:.1f}" text-anchor="middle" fill="currentColor" '
+                    f'style="stroke: {_PAPER}" stroke-width="3" paint-order="stroke">{html.escape(line)}</text>'
                 )
         for state, (x, y) in places.items():
-            fill = "#ffd166" if state == current else "#eef3fb"
+            fill, ink = ("#ffd166", "#222") if state == current else ("none", "currentColor")
             edge = 2.5 if state == self.initial else 1
             parts.append(
                 f'<rect x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" width="{width:g}" height="{height:g}" rx="8" '
-                f'fill="{fill}" stroke="#334" stroke-width="{edge}"/>'
-                f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" font-weight="bold">{html.escape(state)}</text>'
+                f'fill="{fill}" stroke="currentColor" stroke-width="{edge}"/>'
+                f'<text x="{x:.1f}" y="{y + 4:.1f}" text-anchor="middle" fill="{ink}" font-weight="bold">'
+                f"{html.escape(state)}</text>"
             )
         return "".join([*parts, *labels, "</svg>"])
 
@@ -209,6 +220,25 @@ class Machine:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _free(
+    ways: list[tuple[float, float]], lines: list[str], taken: list[tuple[float, float, float, float]]
+) -> tuple[float, float, tuple[float, float, float, float]]:
+    """The first place that overlaps no box (left, top, right, bottom), or the one that overlaps least; and its box."""
+    half, high, room = max(map(len, lines)) * _LETTER[0] / 2, _LETTER[1], 8
+    found = []
+    for x, y in ways:
+        left, top, right, bottom = x - half, y - high + 3, x + half, y + high * (len(lines) - 1) + 3
+        # With some room around it, or the words of two ways read as one.
+        over = sum(
+            max(min(right, box[2]) - max(left, box[0]) + room, 0)
+            * max(min(bottom, box[3]) - max(top, box[1]) + room, 0)
+            for box in taken
+        )
+        found.append((over, x, y, (left, top, right, bottom)))
+    _, x, y, box = min(found, key=lambda place: place[0])
+    return x, y, box
 
 
 def _edge_of_box(x: float, y: float, along: tuple[float, float]) -> tuple[float, float]:

@@ -97,7 +97,8 @@ class Outcome:
         As `accrual.recovery.check`: older than what was acknowledged; of a write that did not last.
     acknowledged_writes, lost_writes : int
         Writes told OK; those of them that did not survive. What survives is what the last primary has, as if at the end
-        all nodes that are up could talk.
+        all nodes that are up could talk; but where two sides of a partition are merged, of each key that both wrote the
+        last write of one side only.
     split_brain : float
         Time in which two nodes or more, up and running, took themselves for the primary [s].
     failovers, needless_failovers : int
@@ -276,8 +277,8 @@ class Node:
     __slots__ = (
         "acked", "acks", "answered", "began", "check", "clock", "disk", "disk_free", "fallen", "following",
         "granted_until", "heard_suspicions", "id", "inbox", "incarnation", "known", "lease_until", "log", "met",
-        "monitor", "paused", "pending", "ready", "reported", "role", "round", "stash", "streams", "suspects", "term",
-        "values", "voted", "votes",
+        "monitor", "paused", "pending", "ready", "reported", "role", "round", "shown", "stash", "streams", "suspects",
+        "term", "values", "voted", "votes", "would",
     )  # fmt: skip
 
     def __init__(self, number: int, disk: int, monitor: Monitor) -> None:
@@ -290,6 +291,7 @@ class Node:
         # What its disk keeps.
         self.log: list[Entry] = []
         self.values: dict[int, int] = {}  # of each key the last write that can be read
+        self.shown: dict[int, int] = {}  # as a primary: of each key the index of that write in its log
         self.term = self.voted = 0
         self.known = (0, 0)  # the highest (term, primary) heard of
         # As a backup.
@@ -303,6 +305,7 @@ class Node:
         self.granted_until = 0  # by its own clock: it may not vote before [ns]
         # As a candidate.
         self.votes: dict[int, tuple[int, int]] = {}
+        self.would: set[int] = set()  # who would vote for it
         self.heard_suspicions: dict[int, tuple[int, int]] = {}
         self.began = -1
         self.answered = False
@@ -341,6 +344,12 @@ class Simulation:
             round(value * NS) for value in (cluster.delay, cluster.disk, cluster.period)
         )
         self.jitter = cluster.jitter * NS
+        # Asked for at every write.
+        self.backups_needed = cluster.backups_needed
+        self.readable_at_once = cluster.replication in ("async", "semi-sync") and (
+            not self.backups_needed or cluster.wait_point == "after commit"
+        )
+        self.leased = cluster.lease is not None
         members = cluster.nodes + cluster.clients
         self.cuts = [[0] * members for _ in range(members)]  # [from][to]: how many faults cut it
         self.machine = MACHINES[cluster.election]
@@ -355,6 +364,7 @@ class Simulation:
         self.last = self.nodes[0], 0  # who was promoted last, and its incarnation then
         self.needless = self.fallbacks = self.truncated = 0
         self.superseded: set[int] = set()  # writes that a later one of the same side replaced, in a merge
+        self.overruled: set[int] = set()  # those that one of the other side replaced, in a merge
         self.struck: dict[Fault, tuple[Node, ...]] = {}  # whom a fault hit
         self.make_requests()
 
@@ -730,7 +740,8 @@ class Simulation:
         node.met.clear()
         node.fallen = False
         node.values = {self.keys[entry[2]]: entry[2] for entry in node.log if entry[2] != NOBODY}
-        node.ready = not self.cluster.backups_needed
+        node.shown = {}
+        node.ready = not self.backups_needed
         if not node.ready:
             self.append(node, NOBODY)
         if self.cluster.lease is not None:
@@ -775,9 +786,8 @@ class Simulation:
         entry = (node.known[0], node.id, request, node.local(now) if stamp is None else stamp)
         node.log.append(entry)
         index = len(node.log)
-        early = not self.cluster.backups_needed or self.cluster.wait_point == "after commit"
-        if request != NOBODY and (early or node.fallen) and self.cluster.replication in ("async", "semi-sync"):
-            node.values[self.keys[request]] = request
+        if request != NOBODY and (self.readable_at_once or node.fallen):  # only semi-synchronous ones fall back
+            self.show(node, index, request)
         if not node.pending and self.falls_back:
             self.after(self.falls_back, node, self.fall_back, node, node.round)
         node.pending.append((index, request, now, durable))
@@ -793,12 +803,18 @@ class Simulation:
             other.inbox.append((arrival, there, entry))
             node.acks[number].append((there + delay, there, index))
             times.append(there + delay)
-        needed = self.backups_to_wait_for(node)
+        needed = 0 if node.fallen else self.backups_needed
         if needed <= len(times):
             if needed:
                 times.sort()
                 durable = max(durable, times[needed - 1])
             self.at(durable, node, self.commit, node, node.round)
+
+    def show(self, node: Node, index: int, request: int) -> None:
+        """Let a write of the primary be read, unless a later one of its key can be already."""
+        key = self.keys[request]
+        if index > node.shown.get(key, 0):
+            node.values[key], node.shown[key] = request, index
 
     @cached_property
     def falls_back(self) -> int:
@@ -807,17 +823,13 @@ class Simulation:
         given = cluster.fallback_after if cluster.replication == "semi-sync" else None
         return 0 if given is None else round(given * NS)
 
-    def backups_to_wait_for(self, node: Node) -> int:
-        """How many backups must have a write now."""
-        return 0 if node.fallen else self.cluster.backups_needed
-
     def commit(self, node: Node, round_: int) -> None:
         """See what can be acknowledged."""
         if node.role != "primary" or node.round != round_:
             return
         now, pending = self.now, node.pending
-        needed = self.backups_to_wait_for(node)
-        if self.cluster.backups_needed:
+        needed = 0 if node.fallen else self.backups_needed
+        if self.backups_needed:
             for number, acks in node.acks.items():
                 while acks and acks[0][0] <= now:
                     node.acked[number] = acks.popleft()[2]
@@ -826,15 +838,15 @@ class Simulation:
             have = sorted(node.acked.values(), reverse=True)
             upto = have[needed - 1] if len(have) >= needed else 0
         while pending and pending[0][0] <= upto and pending[0][3] <= now:
-            request = pending.popleft()[1]
+            index, request, _, _ = pending.popleft()
             if request == NOBODY:
                 node.ready = True
             else:
-                node.values[self.keys[request]] = request
+                self.show(node, index, request)
                 self.answer(node, request)
         if node.fallen and node.log:
             have = sorted(node.acked.values(), reverse=True)
-            if len(have) >= self.cluster.backups_needed and have[self.cluster.backups_needed - 1] >= len(node.log) - 1:
+            if len(have) >= self.backups_needed and have[self.backups_needed - 1] >= len(node.log) - 1:
                 node.fallen = False
                 self.say(node, "semi-synchronous again")
 
@@ -864,7 +876,7 @@ class Simulation:
         other = its[same:]
         if other:
             del its[same:]
-            kept = self.merge(node, other)
+            kept = self.merge(node, other, same)
             self.truncated += len(other) - kept
             note = f"{len(other)} entries" + (f", {kept} of them merged" if kept else "")
             self.say(backup, "cuts its log", note)
@@ -883,9 +895,11 @@ class Simulation:
         if len(missing) > 1 or other:
             self.say(backup, "catches up", f"{len(missing)} entries from node {node.id}")
 
-    def merge(self, node: Node, other: list[Entry]) -> int:
+    def merge(self, node: Node, other: list[Entry], same: int) -> int:
         """Last writer wins: of the writes that only a demoted primary has, keep each key's last if it is the latest.
 
+        Whichever side's write is beaten, its client was told OK and is not told of the other: both count as lost.
+        `same`: how many entries both logs have.
         Returns how many entries did not go to waste: kept, or replaced by a later one of their own side.
         """
         if self.cluster.heal != "last-writer-wins":
@@ -894,11 +908,13 @@ class Simulation:
         last = {self.keys[request]: (request, stamp) for _, _, request, stamp in other if request != NOBODY}
         replaced = [entry[2] for entry in other if entry[2] != NOBODY and last[self.keys[entry[2]]][0] != entry[2]]
         self.superseded.update(replaced)
+        own = {self.keys[request]: request for _, _, request, _ in node.log[same:] if request != NOBODY}
+        self.overruled.update(own[key] for key, (_, stamp) in last.items() if key in own and stamp > stamps[key])
         kept = 0
         for key, (request, stamp) in last.items():
             if key not in stamps or stamp > stamps[key]:
                 self.append(node, request, stamp)
-                node.values[key] = request
+                self.show(node, len(node.log), request)
                 kept += 1
         return kept + len(replaced)
 
@@ -926,15 +942,14 @@ class Simulation:
 
     def serve(self, request: int, node: Node) -> None:
         """A node answers, refuses, or takes a write in."""
-        if self.cluster.lease is not None and node.role == "primary" and node.local(self.now) >= node.lease_until:
+        if self.leased and node.role == "primary" and node.local(self.now) >= node.lease_until:
             self.steps_down(node, "lease over")  # it was paused, and looks at its clock before it answers
-        anywhere = self.cluster.read_from == "any"
         if self.is_read[request]:
             if node.role == "primary" and node.ready:
                 self.got[request] = node.values.get(self.keys[request])
                 self.answer(node, request)
                 return
-            if anywhere and node.role == "backup":
+            if self.cluster.read_from == "any" and node.role == "backup":
                 self.settle(node)
                 self.got[request] = node.values.get(self.keys[request])
                 self.answer(node, request)
@@ -1162,8 +1177,8 @@ class Simulation:
                     while same and best.log[same - 1] != node.log[same - 1]:
                         same -= 1
                     if other := node.log[same:]:
-                        self.merge(best, other)
-        return frozenset({entry[2] for entry in best.log} - {NOBODY} | self.superseded)
+                        self.merge(best, other, same)
+        return frozenset({entry[2] for entry in best.log} - {NOBODY} - self.overruled | self.superseded)
 
     def result(self) -> Run:
         """Add up."""

@@ -82,8 +82,8 @@ const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 const UNITS = [["ns", 1e-9, 0], ["µs", 1e-6, 1e-6], ["ms", 1e-3, 1e-3], ["s", 1, 1], ["min", 60, 600], ["h", 3600, 36000]];
 
-/** Name and size of the unit that suits a duration. */
-const unit = (s) => UNITS.findLast(([, , from]) => Math.abs(s) >= from * 0.99995);
+/** Name and size of the unit that suits a duration; none at all is 0 s. */
+const unit = (s) => s === 0 ? UNITS[3] : UNITS.findLast(([, , from]) => Math.abs(s) >= from * 0.99995);
 
 /** A duration in the unit that suits it. */
 function seconds(s, digits = 3) {

@@ -5,7 +5,9 @@ function verdict(round, guess) {
   const library = `accrual says: ${round.recognised}.${doubt} ${round.advice}`;
   if (guess === round.kind) return `✓ ${guess}. ${round.truth} ${library}`;
   const fits = guess === round.recognised || round.could_be.includes(guess);
-  return `✗ it was: ${round.kind}. ${round.truth} ${fits ? "Your guess fits what you see just as well: from here there is no way to tell. " : ""}${library}`;
+  // No cross for what nobody could have known.
+  if (fits) return `◐ ${guess} fits what you see just as well as ${round.kind}, which it was: from here there is no way to tell. ${round.truth} ${library}`;
+  return `✗ it was: ${round.kind}. ${round.truth} ${library}`;
 }
 
 function render({ model, el }) {

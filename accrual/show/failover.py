@@ -5,18 +5,19 @@ Numbers and widgets are kept apart as in `accrual.show.phi`. All is computed bef
 
 from __future__ import annotations
 
-import functools
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from traitlets import Dict, Float, Int, List, TraitError, Unicode, validate
 
-from accrual.detectors import FixedTimeout, PhiNormal
-from accrual.qos import qos
+from accrual.detectors import NS, FixedTimeout, PhiNormal
+from accrual.lab import Event
 from accrual.recovery import Cluster, Crash, Waiting, simulate, split_vote, waiting_cost
-from accrual.show.scrubber import story_of_lab
+from accrual.replay import replay
+from accrual.show.scrubber import Scrubber, story_of_lab
 from accrual.show.widget import Widget, source
 from accrual.traces.synthetic import synthesize
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from accrual.detectors import Detector
-    from accrual.lab import Event, LabResult
+    from accrual.lab import LabResult
     from accrual.recovery import Run
     from accrual.show.scrubber import Story
 
@@ -34,10 +35,12 @@ __all__ = [
     "Split",
     "SplitVotes",
     "WaitOrPromote",
+    "decided_after",
     "outages",
     "prices",
     "split_votes",
     "story_of_trial",
+    "trials",
     "writable_again",
 ]
 
@@ -63,7 +66,7 @@ def writable_again(run: Run) -> float:
 
 
 def story_of_trial(result: LabResult, driver: str) -> Story:
-    """One trial of the lab ``failover``, to step through.
+    """One trial of the lab ``failover``, to step through; its time is from the fault on, and begins 0.5 s before.
 
     Parameters
     ----------
@@ -81,24 +84,59 @@ def story_of_trial(result: LabResult, driver: str) -> Story:
     --------
     >>> from accrual.lab import recorded
     >>> told = story_of_trial(recorded("failover"), "sentinel")
-    >>> told.states(told.begin)["a"], told.states(told.end)["a"]
-    ('primary', 'down')
+    >>> told.begin, told.states(told.begin)["a"], told.states(told.end)["a"]
+    (-0.5, 'primary', 'down')
     """
-    drivers = [row["driver"].partition(",")[0].partition(":")[0] for row in result.rows]
+    drivers = _drivers(result)
     if driver not in drivers:
         raise ValueError(f"driver must be one of {', '.join(drivers)}, got {driver!r}")
     events = sorted(result.events, key=lambda event: event.at)
     own = [event.at for event in events if event.who == "client" and event.what.startswith(f"{driver}: ")]
     told = [event for event in events if own[0] <= event.at <= own[-1]]
-    states = functools.partial(_state, failover=next(e.what[-1] for e in told if e.what.startswith("has promoted")))
-    return story_of_lab(result, states, events=told, start={"a": "primary", "b": "backup", "c": "backup"})
+    struck = next(event.at for event in told if _plain(event).startswith(_FAULTS))
+    told = [Event(event.at - struck, event.who, _plain(event)) for event in told]
+    start = {"a": "primary", "b": "backup", "c": "backup"}
+    now, changes = dict(start), {}
+    for event in told:
+        changes[event] = _changes(event, now)
+        now |= changes[event]
+    return story_of_lab(result, changes.__getitem__, events=told, start=start, begin=-0.5)
 
 
-def _state(event: Event, failover: str) -> dict[str, str]:
+def trials(result: LabResult) -> Scrubber:
+    """All trials of the lab ``failover``, to choose from and to step through.
+
+    Examples
+    --------
+    >>> from accrual.lab import recorded
+    >>> list(trials(recorded("failover")).found)
+    ['phi-normal', 'fixed-timeout', 'sentinel']
+    """
+    return Scrubber({driver: story_of_trial(result, driver) for driver in _drivers(result)}, choice="Driver")
+
+
+def _drivers(result: LabResult) -> list[str]:
+    return [re.split("[:,]", row["driver"])[0] for row in result.rows]
+
+
+_FAULTS: Final = ("killed", "stopped", "its machine loses")
+
+
+def _plain(event: Event) -> str:
+    """What the lab told, without the driver's name: whose trial it is, is known."""
+    return event.what.partition(": ")[2] if event.who in ("a", "b", "c", "client") else event.what
+
+
+def _changes(event: Event, now: Mapping[str, str]) -> dict[str, str]:
     """What the lab's words mean for the states of its nodes."""
-    what = event.what.partition(": ")[2] or event.what
+    who, what = event.who, event.what
     if what.startswith("has promoted"):
-        return {failover: "primary"}
+        return {what[-1]: "primary"}
+    if what.startswith("fences "):
+        old = what.removeprefix("fences ").partition(":")[0]
+        return {} if now[old] == "down" else {old: "fenced"}
+    if what.startswith("wakes up") and now[who] == "fenced":
+        return {}  # it runs, and nobody can reach it
     for words, state in (
         ("its machine loses", "down"),
         ("killed", "down"),
@@ -107,7 +145,7 @@ def _state(event: Event, failover: str) -> dict[str, str]:
         ("is a replica", "backup"),
     ):
         if what.startswith(words):
-            return {event.who: state}
+            return {who: state}
     return {}
 
 
@@ -117,7 +155,7 @@ KS: Final = [1.5, 2.0, 2.5, 3.0, 4.0, 5.0]
 PHIS: Final = [1.0, 2.0, 3.0, 5.0, 8.0, 12.0]
 DECIDES: Final = {"one backup": "raft", "a majority": "majority"}
 """Who decides on a failover: the first backup that suspects, or so many that Sentinel's quorum is met."""
-LOSS, JITTER, PERIOD = 0.05, 0.01, 0.1
+LOSS, JITTER, PERIOD, DELAY = 0.05, 0.01, 0.1, 0.001
 WATCHED: Final = 300.0
 """How long a cluster without any fault is watched [s]."""
 
@@ -129,7 +167,7 @@ class Price(NamedTuple):
     ----------
     threshold : float
     detection : float
-        Of a crash, by one backup, on average [s].
+        From a crash until those who decide suspect, on average [s]; see `decided_after`.
     needless : int
         Failovers in `WATCHED` seconds without any fault.
     unavailable : float
@@ -145,27 +183,58 @@ class Price(NamedTuple):
     lost: int
 
 
-def price(detector: Detector, threshold: float, election: str, seed: int = 1) -> Price:
-    """Watch a cluster on a bad network, in which nothing fails, for `WATCHED` seconds.
+def decided_after(detector: Detector, threshold: float, heartbeats: int = 20_000, seed: int = 1) -> dict[str, float]:
+    """How long after a crash it is decided that the primary is down, on average, by who decides [s].
+
+    Two backups hear the same heartbeats on paths of their own, as bad as those of `price`. The primary crashes at any
+    moment between two heartbeats. One backup decides: then it is the first that suspects. A majority decides: then it
+    is the second, and not before it has heard of the first, which takes a message's mean time.
+
+    Examples
+    --------
+    >>> found = decided_after(FixedTimeout(period=0.1), 3.0)
+    >>> {who: round(after, 2) for who, after in found.items()}
+    {'one backup': 0.25, 'a majority': 0.27}
+    """
+    suspected = []
+    for path in range(2):
+        heard = synthesize(
+            heartbeats, period=PERIOD, base=DELAY, delay=f"exponential:mean={JITTER}", loss=f"independent:loss={LOSS}",
+            seed=2 * seed + path,
+        )  # fmt: skip
+        assert heard.sequence is not None
+        # Of the heartbeats sent before the crash the last to be heard is what the suspicion counts from.
+        last = np.searchsorted(heard.sequence, np.arange(100, heartbeats), side="right") - 1
+        suspected.append(replay(heard, detector).deadlines(threshold)[last] / NS)
+    first, second = np.minimum(*suspected), np.maximum(*suspected)
+    agreed = np.maximum(second, first + DELAY + JITTER)
+    sent = PERIOD * np.arange(100, heartbeats)
+    moments = (np.arange(20) + 0.5) / 20 * PERIOD
+    return {
+        who: float(np.mean([np.maximum(at - sent - moment, 0) for moment in moments]))
+        for who, at in zip(DECIDES, (first, agreed), strict=True)
+    }
+
+
+def price(detector: Detector, threshold: float, who: str, seed: int = 1) -> Price:
+    """Watch a cluster on a bad network, in which nothing fails, for `WATCHED` seconds; ``who`` decides on failovers.
 
     Of the heartbeats one in twenty is lost, and the others are late by an exponential time of 10 ms on average.
 
     Examples
     --------
-    >>> found = price(FixedTimeout(period=0.1), 1.5, "raft")
+    >>> found = price(FixedTimeout(period=0.1), 1.5, "one backup")
     >>> found.needless > 50 and found.lost > 0
     True
     """
     cluster = Cluster(
-        detector=detector, threshold=threshold, election=election, loss=LOSS, jitter=JITTER, rate=20.0, reads=0.0
-    )
+        detector=detector, threshold=threshold, election=DECIDES[who], delay=DELAY, loss=LOSS, jitter=JITTER, rate=20.0,
+        reads=0.0,
+    )  # fmt: skip
     outcome = simulate(cluster, seconds=WATCHED, seed=seed).outcome
-    heard = synthesize(
-        20_000, period=PERIOD, delay=f"exponential:mean={JITTER}", loss=f"independent:loss={LOSS}", seed=seed
-    )
     return Price(
         threshold,
-        qos(heard, detector, threshold=threshold, skip=100).detection_time,
+        decided_after(detector, threshold, seed=seed)[who],
         outcome.needless_failovers,
         outcome.unavailability,
         outcome.lost_writes,
@@ -177,10 +246,10 @@ def prices(seed: int = 1) -> dict[str, dict[str, list[Price]]]:
     phi, fixed = PhiNormal(window=100), FixedTimeout(period=PERIOD)
     return {
         who: {
-            "phi": [price(phi, threshold, election, seed) for threshold in PHIS],
-            "fixed": [price(fixed, k, election, seed) for k in KS],
+            "phi": [price(phi, threshold, who, seed) for threshold in PHIS],
+            "fixed": [price(fixed, k, who, seed) for k in KS],
         }
-        for who, election in DECIDES.items()
+        for who in DECIDES
     }
 
 

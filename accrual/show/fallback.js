@@ -83,7 +83,7 @@ function render({ model, el }) {
   };
   root.append(
     timeout.element, outage.element, chart,
-    node("p", {}, "● told OK, and safe   ✕ told OK, and lost   ○ never answered"),
+    node("p", {}, "● told OK, and safe · ✕ told OK, and lost · ○ never answered"),
     words,
     node("details", {}, node("summary", KEYBOARD, "As code"), code),
   );

@@ -21,10 +21,12 @@ from accrual.recovery import FailoverController
 from accrual.recovery import Run as Recovery
 from accrual.replay import NEVER, as_trace, replay
 from accrual.show.widget import Widget, source
+from accrual.tables import aligned, as_html
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from accrual.lab import LabResult
     from accrual.traces import Trace
 
 __all__ = [
@@ -32,12 +34,14 @@ __all__ = [
     "SCENARIOS",
     "Incident",
     "Indicator",
+    "Moves",
     "Rehearsal",
     "Symptoms",
     "SymptomsOfFaults",
     "incidents",
     "outages",
     "rehearse",
+    "share_of_detection",
     "symptoms",
 ]
 
@@ -51,25 +55,30 @@ class Indicator:
     Attributes
     ----------
     title, unit : str
+    short : str
+        The head of a column.
     worse : {"up", "down"}
         Where it goes when all is not well.
     """
 
     title: str
+    short: str
     unit: str
     worse: str
 
 
 INDICATORS: Final[dict[str, Indicator]] = {
-    "in_flight": Indicator(title="saturation: requests in the works for each worker", unit="", worse="up"),
-    "good": Indicator(title="good answers in the last second", unit="/s", worse="down"),
-    "errors": Indicator(title="error rate, all services", unit="%", worse="up"),
-    "errors_worst": Indicator(title="error rate, worst service", unit="%", worse="up"),
-    "p50": Indicator(title="latency, median of the answered", unit="ms", worse="up"),
-    "p99": Indicator(title="latency, 99 % of the answered", unit="ms", worse="up"),
-    "silence": Indicator(title="time since the last heartbeat", unit="s", worse="up"),
-    "users": Indicator(title="blast radius: users hit so far", unit="%", worse="up"),
-    "availability": Indicator(title="availability since the start", unit="%", worse="down"),
+    "in_flight": Indicator(
+        title="saturation: requests in the works for each worker", short="saturation", unit="", worse="up"
+    ),
+    "good": Indicator(title="good answers in the last second", short="good answers", unit="/s", worse="down"),
+    "errors": Indicator(title="error rate, all services", short="errors, all", unit="%", worse="up"),
+    "errors_worst": Indicator(title="error rate, worst service", short="errors, worst service", unit="%", worse="up"),
+    "p50": Indicator(title="latency, median of the answered", short="latency p50", unit="ms", worse="up"),
+    "p99": Indicator(title="latency, 99 % of the answered", short="latency p99", unit="ms", worse="up"),
+    "silence": Indicator(title="time since the last heartbeat", short="heartbeat", unit="s", worse="up"),
+    "users": Indicator(title="blast radius: users hit so far", short="users hit", unit="%", worse="up"),
+    "availability": Indicator(title="availability since the start", short="availability", unit="%", worse="down"),
 }
 """What is watched, by name. Rates and quantiles are those of the last second."""
 
@@ -242,6 +251,40 @@ def symptoms(
     return Symptoms(run=run, times=times, values=_watch(run, times), band=band)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Moves:
+    """Which indicator moves when for each fault, as a table.
+
+    Parameters
+    ----------
+    found : mapping of str to Symptoms
+        By the fault's name.
+    """
+
+    found: Mapping[str, Symptoms]
+
+    def table(self) -> list[list[str]]:
+        """Seconds after the strike, with a mark where an indicator is the first; a dash where it never moves."""
+        rows = [["fault", *(indicator.short for indicator in INDICATORS.values())]]
+        for name, symptoms_ in self.found.items():
+            moved = symptoms_.moved()
+            first = min(moved.values())
+            rows.append([name, *(_when(moved[one], moved[one] == first) for one in INDICATORS)])
+        return rows
+
+    def __repr__(self) -> str:
+        return aligned(self.table(), names=True)
+
+    def _repr_html_(self) -> str:
+        return as_html("Seconds after the strike; ▲ moves first, – never", self.table())
+
+
+def _when(seconds: float, first: bool) -> str:
+    if math.isinf(seconds):
+        return "–"
+    return f"▲ {seconds:.1f}" if first else f"{seconds:.1f}"
+
+
 # ---- what an outage costs -------------------------------------------------------------------------------------------
 
 
@@ -302,6 +345,28 @@ def incidents(run: Recovery) -> list[Incident]:
     return found
 
 
+def share_of_detection(result: LabResult) -> str:
+    """How much of each outage in the lab `failover` went to detection, a line for each driver.
+
+    Examples
+    --------
+    >>> from accrual.lab import recorded
+    >>> share_of_detection(recorded("failover")).splitlines()[0].split(": ")[-1]
+    '95 %'
+    """
+    lines = []
+    for row in result.rows:
+        detection, writable = row["detection"], row["writable"]
+        if detection is None or writable is None:
+            told = "writes did not come back while it was watched"
+        else:
+            told = (
+                f"detected in {detection:.2f} s, writes again in {writable:.2f} s: {100 * detection / writable:.0f} %"
+            )
+        lines.append(f"{row['driver']:41} {told}")
+    return "\n".join(lines)
+
+
 # ---- the capstone ---------------------------------------------------------------------------------------------------
 
 
@@ -335,12 +400,32 @@ class Rehearsal:
         From the last heartbeat to the promotion [s]; inf: none in 10 minutes, nan: not tried.
     order : tuple of str
         What it called after the crash.
+    observed : float
+        How long it was looked at before [s].
     """
 
     needless: int
     averted: int
     promoted_after: float
     order: tuple[str, ...]
+    observed: float
+
+    def __str__(self) -> str:
+        """What happened, in two sentences."""
+        lived = (
+            f"In {self.observed:.0f} s in which the primary lived: {_times(self.needless, 'needless failover')},"
+            f" {_times(self.averted, 'suspicion')} averted by the wait."
+        )
+        if math.isnan(self.promoted_after):
+            return f"{lived} It was not looked at any further."
+        if math.isinf(self.promoted_after):
+            return f"{lived} Then it crashed, and ten minutes later nobody was promoted."
+        order = ", then ".join(self.order)
+        return f"{lived} Then it crashed: {order}, {self.promoted_after:.2f} s after its last heartbeat."
+
+
+def _times(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def rehearse(
@@ -403,7 +488,10 @@ def rehearse(
             needless += 1
             averted += controller.averted
             if needless == most:
-                return Rehearsal(needless=needless, averted=averted, promoted_after=math.nan, order=tuple(called))
+                seen = (arrivals[k] - arrivals[warm - 1]) / NS
+                return Rehearsal(
+                    needless=needless, averted=averted, promoted_after=math.nan, order=tuple(called), observed=seen
+                )
             controller = begin(k)
         controller.heartbeat("backup", now=arrivals[k])
         controller.heartbeat("primary", now=arrivals[k])
@@ -416,6 +504,7 @@ def rehearse(
         averted=averted + controller.averted,
         promoted_after=(promoted - crash) / NS if "promote" in called else math.inf,
         order=tuple(called),
+        observed=(crash - arrivals[warm - 1]) / NS,
     )
 
 

@@ -1,4 +1,4 @@
-// Failovers of a primary that is well, against the time in which a dead one is detected.
+// Failovers of a primary that is well, against the time after which it is decided that a dead one is down.
 
 const BOX = { left: 60, right: 740, top: 26, bottom: 270 };
 
@@ -36,7 +36,7 @@ function render({ model, el }) {
       );
     const end = Math.max(...all.map((row) => row.detection)) * 1.05;
     for (const t of rounds(0, end)) parts.push(node("svg:text", { class: "middle", x: x(t), y: BOX.bottom + 22 }, t ? seconds(t) : "0"));
-    parts.push(node("svg:text", { class: "end", x: BOX.right, y: BOX.bottom + 40 }, "a real crash is detected in"));
+    parts.push(node("svg:text", { class: "end", x: BOX.right, y: BOX.bottom + 40 }, "so long after a real crash a failover is decided on"));
     for (const name of ["phi", "fixed"]) {
       parts.push(node("svg:path", { class: `${name} curve`, d: line(found[name].map((row) => [x(row.detection), y(row.needless)])) }));
       found[name].forEach((row, k) => {
@@ -56,7 +56,7 @@ function render({ model, el }) {
     const said = ["phi", "fixed"].map((name, k) => {
       const row = found[name][at[name]];
       const text =
-        `${name === "phi" ? "Φ" : "k"} = ${row.threshold}: a crash is detected in ${seconds(row.detection)}. Without any crash, in five minutes: ` +
+        `${name === "phi" ? "Φ" : "k"} = ${row.threshold}: ${seconds(row.detection)} after a crash a failover is decided on. Without any crash, in five minutes: ` +
         `${plural(row.needless, "needless failover")}, ${seconds(row.unavailable)} without writes, ${plural(row.lost, "acknowledged write")} lost.`;
       words[k].textContent = text;
       return text;

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import itertools
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from traitlets import Dict, Float, Int, List, TraitError, Unicode, validate
 
-from accrual.recovery import Cluster, Partition, Recognised, Run, recognise, simulate
+from accrual.lab import Event, LabResult, recorded
+from accrual.recovery import Cluster, Operation, Partition, Recognised, Run, recognise, simulate
 from accrual.recovery.partition import KINDS
+from accrual.show.scrubber import Scrubber, Story, story_of_lab
 from accrual.show.widget import Widget, source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from accrual.lab import LabResult
 
 __all__ = [
     "BASE",
     "CASES",
     "CUT",
     "POLICIES",
+    "SERVERS",
     "STRATEGIES",
     "Case",
     "CutNetwork",
@@ -36,9 +37,15 @@ __all__ = [
     "acted_wrongly",
     "goes_on",
     "policies",
+    "real_servers",
+    "served",
+    "step_by_step",
+    "story_of_servers",
     "suspicions",
+    "table_of_servers",
     "tally",
     "verdicts",
+    "wrongly_lost",
 ]
 
 # ---- numbers: CAP ---------------------------------------------------------------------------------------------------
@@ -111,6 +118,47 @@ def tally(run: Run, times: Sequence[float]) -> list[Tally]:
     stale = [read.start for read, _ in run.findings.stale]
     lost = sorted(write.start for write in run.findings.lost)
     return [Tally(*(bisect_right(starts, at) for starts in (sent, refused, stale, lost))) for at in times]
+
+
+def served(run: Run, times: Sequence[float]) -> list[tuple[str, ...]]:
+    """How each client fared in the time up to each of some ascending times [s], since the one before: in a word.
+
+    ``"refused"`` if a request sent then was refused or never answered; ``"stale"`` if none was, but a read was stale;
+    else ``"answered"``.
+
+    Examples
+    --------
+    >>> {name: served(run, [2.0, 8.0, 8.5])[-1] for name, run in policies().items()}
+    {'CP': ('refused', 'answered'), 'AP': ('stale', 'stale')}
+    """
+    stale = {read.number for read, _ in run.findings.stale}
+    worst: dict[tuple[int, int], int] = {}
+    for operation in run.operations:
+        k = bisect_left(times, operation.start)
+        how = 2 if operation.status != "ok" else int(operation.number in stale)
+        worst[k, operation.client] = max(how, worst.get((k, operation.client), 0))
+    words = ("answered", "stale", "refused")
+    clients = range(run.cluster.clients)
+    return [tuple(words[worst.get((k, client), 0)] for client in clients) for k in range(len(times))]
+
+
+def wrongly_lost(run: Run) -> list[Operation]:
+    """The lost writes that were later than the write which stayed in their place when two sides were merged.
+
+    With clocks that are right there are none: the last writer wins. A write counts by when its client was told OK.
+
+    Examples
+    --------
+    >>> wrongly_lost(policies()["AP"])
+    []
+    """
+    merged = next((happening.time for happening in run.timeline if "merged" in happening.detail), -math.inf)
+    answer = run.cluster.disk + run.cluster.delay  # from when the primary takes a write in until its client knows
+    stayed: dict[int, float] = {}
+    for o in run.operations:
+        if o.kind == "write" and o.status == "ok" and o.end - answer < merged and o.number in run.survivors:
+            stayed[o.key] = max(o.end, stayed.get(o.key, -math.inf))
+    return [write for write in run.findings.lost if write.end > stayed.get(write.key, math.inf)]
 
 
 # ---- numbers: dead, or cut off? -------------------------------------------------------------------------------------
@@ -257,11 +305,87 @@ def goes_on(
     return found
 
 
+# ---- real servers ---------------------------------------------------------------------------------------------------
+
+SERVERS: Final = {
+    "etcd": "partition",
+    "ZooKeeper": "partition-zookeeper",
+    "Redis": "partition-redis",
+    "Redis, min-replicas": "partition-redis-min-replicas",
+}
+"""Whom the lab ``partition`` was recorded with, and the recordings' names."""
+
+
+def real_servers(redis: LabResult | None = None) -> dict[str, LabResult]:
+    """What the lab ``partition`` found, by system; `redis` in the place of the recorded one."""
+    found = {name: recorded(recording) for name, recording in SERVERS.items()}
+    return found if redis is None else {**found, "Redis": redis}
+
+
+def table_of_servers(results: Mapping[str, LabResult]) -> str:
+    """What clients on both sides of a cut got, side by side.
+
+    Examples
+    --------
+    >>> print(table_of_servers({"etcd": recorded("partition")}).splitlines()[0].strip())
+    told OK  refused  lost  lost after heal  local read
+    """
+    lines = [f"{'':31}{'told OK':>8}{'refused':>9}{'lost':>6}{'lost after heal':>17}  local read"]
+    for name, result in results.items():
+        for row in result.rows:
+            lines.append(
+                f"{name + ', ' + row['side']:31}{row['acknowledged']:8}{row['failed'] + row['unknown']:9}"
+                f"{row['lost']:6}{row['lost_after_heal']:17}  {row['local_read']}"
+            )
+    return "\n".join(lines)
+
+
+def story_of_servers(result: LabResult) -> Story:
+    """The story of the lab ``partition``, from a second before the cut, which is at 0 s.
+
+    It tells which node leads, and on each side what becomes of the client's writes: answered, refused, not answered, or
+    lost, where all that were acknowledged there during the cut are gone in the end.
+    """
+    nodes = sorted(name for row in result.rows for name in row["nodes"].split())
+    cut = next(event.at for event in result.events if event.who == "network")
+    words = {
+        "leads": "primary",
+        "leads no more": "backup",
+        "a write is refused": "failed",
+        "a write is not answered": "unknown",
+        "writes are acknowledged again": "answered",
+    }
+    sides = {f"{who}, {row['side']}": row["side"] for row in result.rows for who in ("client", "reader")}
+    events = [Event(round(event.at - cut, 2), sides.get(event.who, event.who), event.what) for event in result.events]
+    during = {row["side"] for row in result.rows if 0 < row["acknowledged"] == row["lost"]}
+    after = {row["side"] for row in result.rows if row["lost_after_heal"]}
+    taken = {row["side"] for row in result.rows}  # sides whose client's writes are acknowledged, at that event
+
+    def state(event: Event) -> dict[str, str]:
+        if event.who == "network":
+            word, lost = ("cut", during) if event.what.startswith("cut") else ("whole", after)
+            return {"network": word} | {side: "lost" if side in lost else "answered" for side in sorted(taken)}
+        word = words.get(event.what, "")
+        if event.who in sides.values() and word:
+            (taken.add if word == "answered" else taken.discard)(event.who)
+        return {event.who: word} if word else {}
+
+    start = dict.fromkeys(nodes, "backup") | {"network": "whole"} | {row["side"]: "answered" for row in result.rows}
+    return story_of_lab(result, state, events=events, start=start, begin=-1.0)
+
+
+def step_by_step(results: Mapping[str, LabResult]) -> Scrubber:
+    """Their stories to step through."""
+    return Scrubber({name: story_of_servers(result) for name, result in results.items()}, choice="Servers")
+
+
 # ---- numbers: how long to wait --------------------------------------------------------------------------------------
 
 
 def verdicts(result: LabResult) -> dict[str, list[tuple[float, str]]]:
     """What the recogniser of the lab ``recognition`` said of each fault, and when, from the fault on [s].
+
+    That all is sound is left out: nobody acts on it.
 
     Examples
     --------
@@ -292,7 +416,7 @@ def acted_wrongly(said: Mapping[str, Sequence[tuple[float, str]]], stable_after:
     """
     wrong = []
     for fault, rows in said.items():
-        ends = [*(at for at, _ in rows[1:]), math.inf]
+        ends = [*(at for at, _ in rows), math.inf][1:]  # none, if nothing was said
         acted = next((kind for (at, kind), end in zip(rows, ends, strict=True) if end - at >= stable_after), fault)
         if acted != fault:
             wrong.append(fault)
@@ -304,6 +428,8 @@ def acted_wrongly(said: Mapping[str, Sequence[tuple[float, str]]], stable_after:
 
 class CutNetwork(Widget):
     """One workload and one cut under several policies: what is refused, and what is stale.
+
+    It begins just before the cut; what comes of it is seen when the network is cut, and healed.
 
     Parameters
     ----------
@@ -344,23 +470,25 @@ class CutNetwork(Widget):
         if len(cuts) != 1 or not isinstance(cuts[0], Partition) or len(cuts[0].groups) != 2:
             raise ValueError(f"runs must have one Partition into two groups, and no other fault, got {cuts!r}")
         step = first.seconds / 56
+        cut_off = cuts[0].at
         times = [round(k * step, 9) for k in range(57)]
         super().__init__(
             runs={
                 name: {
                     "states": [list(run.states(at)) for at in times],
+                    "served": [list(words) for words in served(run, times)],
                     **dict(zip(Tally._fields, map(list, zip(*tally(run, times), strict=True)), strict=True)),
                 }
                 for name, run in self.found.items()
             },
             cut={
-                "at": cuts[0].at,
+                "at": cut_off,
                 "until": first.seconds if cuts[0].until is None else cuts[0].until,
                 "groups": [[str(member) for member in group] for group in cuts[0].groups],
             },
             times=times,
             policy=next(iter(self.found)),
-            time=times[-1],
+            time=max(at for at in times if at < cut_off or at == 0),
         )
 
     @validate("policy")
@@ -378,10 +506,13 @@ class CutNetwork(Widget):
 
     def describe(self) -> str:
         """What the widget shows now, in words."""
-        [found] = tally(self.found[self.policy], [self.time])
+        run = self.found[self.policy]
+        [found] = tally(run, [self.time])
+        clients = served(run, self.times)[self.times.index(self.time)]
         return (
             f"{self.policy} at {self.time:g} s: of {found.sent:,} requests {found.refused:,} refused or unanswered, "
-            f"{found.stale:,} stale reads, {found.lost:,} acknowledged writes that will be lost"
+            f"{found.stale:,} stale reads, {found.lost:,} acknowledged writes that will be lost; "
+            + ", ".join(f"client {client}: {how}" for client, how in enumerate(clients))
         )
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "draw_calibrations",
     "draw_comparison",
     "draw_curves",
+    "picture_svg",
     "trace_figure",
     "write_calibrations",
     "write_comparison",
@@ -325,8 +326,13 @@ def curves_svg(curves: Sequence[Curve], title: str) -> bytes:
     >>> curves_svg([curve], "five heartbeats")[:5]
     b'<?xml'
     """
+    return picture_svg(lambda ax: draw_curves(ax, curves), title, describe_curves(curves))
+
+
+def picture_svg(draw: Callable[[Axes], None], title: str, text: str) -> bytes:
+    """The SVG that `write_picture` writes, for what has it inside."""
     stream = io.BytesIO()
-    _save(curves_figure(curves, title), stream, ".svg", title, describe_curves(curves))
+    _save(_picture(draw, title), stream, ".svg", title, text)
     return stream.getvalue()
 
 

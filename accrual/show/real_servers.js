@@ -3,22 +3,22 @@
 function situation(model) {
   const name = model.get("shown");
   const far = model.get("far");
-  const { server, parameters, modes } = model.get("servers")[name];
-  return { name, far, server, parameters, modes, which: Number(far) };
+  const { version, parameters, modes } = model.get("servers")[name];
+  return { name, far, version, parameters, modes, which: Number(far) };
 }
 
 const computed = (mode, which) => `${mode.bound ? "at most " : ""}${number(mode.lost[which])}`;
 
 const sentence = (s) =>
-  `${s.server}, and the ${s.far ? "far" : "near"} replica is promoted. Acknowledged writes lost: ` +
+  `${s.name} ${s.version}, and the ${s.far ? "far" : "near"} replica is promoted. Acknowledged writes lost: ` +
   s.modes.map((mode) => `${mode.mode} ${mode.measured_lost[s.which]} (computed: ${computed(mode, s.which)})`).join(", ") + ".";
 
 function table(s) {
-  const group = (text) => node("th", { scope: "colgroup", colspan: 2 }, text);
+  const group = (text) => node("th", { scope: "colgroup", colspan: 2, class: "group" }, text);
   const heads = ["computed", "measured"];
   return [
     node("thead", {},
-      node("tr", {}, node("td"), group("a commit takes"), group("acknowledged a second"), group("lost")),
+      node("tr", {}, node("td"), group("a commit takes"), group("acknowledged a second"), group("acknowledged, and lost")),
       node("tr", {}, node("td"), ...[0, 1, 2].flatMap(() => heads.map((head) => node("th", { scope: "col" }, head))))),
     node("tbody", {}, ...s.modes.map((mode) =>
       node("tr", {},
@@ -31,13 +31,14 @@ function table(s) {
 }
 
 function render({ model, el }) {
+  const names = Object.keys(model.get("servers"));
   const root = node("div", { class: "accrual", "data-widget": "real-servers" });
   const move = (name, value) => {
     model.set(name, value);
     model.save_changes();
   };
   const shown = node("select", { "data-choice": "shown", ...KEYBOARD });
-  shown.append(...Object.keys(model.get("servers")).map((name) => node("option", { value: name }, name)));
+  shown.append(...names.map((name) => node("option", { value: name }, name)));
   shown.addEventListener("change", () => move("shown", shown.value));
   const far = node("input", { type: "checkbox", "data-switch": "far", ...KEYBOARD });
   far.addEventListener("change", () => move("far", far.checked));
@@ -62,7 +63,7 @@ function render({ model, el }) {
     mirror(root, state);
   };
   root.append(
-    node("div", { class: "row" }, node("label", {}, "Server ", shown), node("label", { class: "check" }, far, "The far replica is promoted")),
+    node("div", { class: "row" }, names.length > 1 ? node("label", {}, "Server ", shown) : null, node("label", { class: "check" }, far, "The far replica is promoted")),
     results, words, about,
   );
   model.on("change", draw);

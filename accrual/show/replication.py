@@ -8,19 +8,74 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from traitlets import Bool, Dict, Float, Int, List, TraitError, Unicode, validate
 
-from accrual.lab import recorded
+from accrual.lab import Event, recorded
 from accrual.recovery import Cluster, Crash, Cut, lost_writes, simulate
+from accrual.recovery.labs.proxy import STALL
+from accrual.show.scrubber import Story, story_of_run
 from accrual.show.widget import Widget, source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from accrual.lab import LabResult
-    from accrual.recovery import Run
+    from numpy.typing import NDArray
 
-__all__ = ["CommitCosts", "Costs", "Fallback", "Mode", "RealServers", "costs", "cut_off", "fates", "side_by_side"]
+    from accrual.lab import LabResult
+    from accrual.recovery import Operation, Run
+
+__all__ = [
+    "CommitCosts",
+    "Costs",
+    "Fallback",
+    "Mode",
+    "RealServers",
+    "costs",
+    "cut_off",
+    "dies_while_it_waits",
+    "fates",
+    "over_a_lossy_link",
+    "side_by_side",
+    "with_requests",
+]
+
+# ---- what clients saw, on the timeline ------------------------------------------------------------------------------
+
+
+def with_requests(run: Run, requests: Sequence[Operation], begin: float, end: float) -> Story:
+    """A run's story, to which some requests are added: when each was sent, and what its client was told when.
+
+    Parameters
+    ----------
+    run : Run
+    requests : sequence of Operation
+        Of the run.
+    begin, end : float
+        What is shown [s].
+
+    Examples
+    --------
+    >>> run = simulate(Cluster(rate=10, reads=0), seconds=1)
+    >>> [(e.at, e.who, e.what) for e in with_requests(run, run.operations[3:4], 0.1, 1).events]
+    [(0.3, 'client', 'writes 3 to key 4'), (0.3025, 'client', 'is told OK: write 3')]
+    """
+    told = story_of_run(run, begin=begin, end=end)
+    events = list(told.events)
+    for request in requests:
+        who = "client" if run.cluster.clients == 1 else f"client {request.client}"
+        asks = f"writes {request.number} to" if request.kind == "write" else "reads"
+        events.append(Event(request.start, who, f"{asks} key {request.key}"))
+        if request.status == "ok":
+            got = "nothing" if request.value is None else request.value
+            says = (
+                f"is told OK: write {request.number}"
+                if request.kind == "write"
+                else f"gets {got}, of key {request.key}"
+            )
+            events.append(Event(request.end, who, says))
+    return Story(told.lanes, events, begin, end)
+
 
 # ---- what each number of acknowledgements costs ---------------------------------------------------------------------
 
@@ -130,6 +185,96 @@ def mode_of(acks: int, backups: int) -> str:
     return "semi-synchronous, quorum" if acks + 1 >= (backups + 1) // 2 + 1 else "semi-synchronous"
 
 
+# ---- a link that loses packets --------------------------------------------------------------------------------------
+
+
+def over_a_lossy_link(
+    loss: float,
+    backups: int,
+    acks: int = 1,
+    *,
+    round_trip: float = 0.02,
+    rate: float = 100.0,
+    stall: float = STALL,
+    commits: int = 100_000,
+    seed: int = 1,
+) -> NDArray[np.float64]:
+    """How long commits take where packets get lost, each write and each answer one packet.
+
+    A stream keeps its order: a packet that is lost comes later, as TCP sends it again, and what is behind it waits for
+    it. That is the rule of the labs' links, too.
+
+    Parameters
+    ----------
+    loss : float
+        The share of the packets that get lost, 0 to 1.
+    backups, acks : int
+        How many there are, each on a link of its own, and how many are waited for.
+    round_trip : float
+        Without loss [s].
+    rate, commits : float, int
+        Writes per second [1/s], evenly spaced, and how many.
+    stall : float
+        How much later a lost packet comes [s]; by default TCP's timeout, as on the labs' links.
+    seed : int
+
+    Returns
+    -------
+    float64 array
+        From the primary sending a write until it may tell the client OK [s].
+
+    Examples
+    --------
+    >>> over_a_lossy_link(0.0, backups=1, commits=3)
+    array([0.02, 0.02, 0.02])
+    """
+    if not 0 <= loss <= 1:
+        raise ValueError(f"loss must be from 0 to 1, got {loss!r}")
+    if not 1 <= acks <= backups:
+        raise ValueError(f"acks must be from 1 to {backups}, the backups, got {acks!r}")
+    draw = np.random.default_rng(seed)
+    sent = np.arange(commits) / rate
+
+    def carried(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        late = round_trip / 2 + stall * (draw.random(commits) < loss)
+        return np.maximum.accumulate(at + late)
+
+    answers = np.sort([carried(carried(sent)) for _ in range(backups)], axis=0)
+    took: NDArray[np.float64] = answers[acks - 1] - sent
+    return took
+
+
+# ---- who may read a write before it is safe -------------------------------------------------------------------------
+
+
+@cache
+def dies_while_it_waits(wait_point: str, seed: int) -> Run:
+    """A primary dies while writes wait for its backups: semi-synchronous, and never falls back.
+
+    Clients give up before there is a new primary, so that no write is sent once more: what others have read would be
+    written anew, and last.
+
+    Parameters
+    ----------
+    wait_point : {"before commit", "after commit"}
+        Whether a write may be read only once a backup has it, or at once.
+    seed : int
+    """
+    cluster = Cluster(
+        nodes=3,
+        replication="semi-sync",
+        wait_point=wait_point,
+        fallback_after=None,
+        delay=0.02,
+        rate=500.0,
+        keys=4,
+        clients=2,
+        patience=0.4,
+        request_timeout=0.5,
+    )
+    return simulate(cluster, [Crash(at=2)], seconds=3.2, seed=seed)
+
+
 # ---- semi-synchronous replication that falls back -------------------------------------------------------------------
 
 NEVER: Final = 1e6
@@ -141,7 +286,7 @@ SLOW_RATE: Final = 20.0  # writes per second
 
 
 @cache
-def cut_off(timeout: float, outage: float) -> Run:
+def cut_off(timeout: float, outage: float, heals_after: float | None = None) -> Run:
     """A primary with one backup, whose link is cut; so long afterwards [s] the primary's machine dies.
 
     Parameters
@@ -150,7 +295,10 @@ def cut_off(timeout: float, outage: float) -> Run:
         After which semi-synchronous replication turns asynchronous [s].
     outage : float
         From the cut to the death [s].
+    heals_after : float, optional
+        From the cut until the link is whole again [s]; None: it stays cut.
     """
+    heals = None if heals_after is None else CUT + heals_after
     cluster = Cluster(
         nodes=2,
         replication="semi-sync",
@@ -162,7 +310,8 @@ def cut_off(timeout: float, outage: float) -> Run:
         patience=100.0,
         request_timeout=100.0,
     )
-    return simulate(cluster, [Cut(at=CUT, a=(0,), b=(1,)), Crash(at=CUT + outage)], seconds=CUT + outage + 0.5)
+    faults = [Cut(at=CUT, until=heals, a=(0,), b=(1,)), Crash(at=CUT + outage)]
+    return simulate(cluster, faults, seconds=CUT + outage + 0.5)
 
 
 def fates(run: Run) -> list[tuple[float, float | None, str]]:
@@ -194,8 +343,8 @@ SYSTEMS: Final = {"Valkey": "replication", "PostgreSQL": "replication-postgresql
 WAITS_FOR: Final = {"asynchronous": 0, "WAIT 1": 1, "WAIT 2": 2, "off": 0, "local": 0, "on": 1, "remote_apply": 1}
 """How many of the two replicas each mode of the lab waits for."""
 WAL_WRITER_DELAY: Final = 0.2
-"""PostgreSQL's default [s]; with synchronous_commit off a commit is on the primary's disk, and sent, after three of
-them at the latest (manual, 29.4)."""
+"""PostgreSQL's default [s]; with synchronous_commit off a commit is on the primary's disk after three of them at the
+latest (its manual says so of that setting), and it is sent no sooner than that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +358,8 @@ class Mode:
     acks : int
         How many replicas it waits for.
     latency, measured_latency : float
-        Of a commit [s]: the round trip waited for, without the server's own time; the median measured.
+        Of a commit [s]: the round trip waited for, without the server's own time; the median measured, None where no
+        write was acknowledged.
     acknowledged, measured_acknowledged : float
         Writes per second: as many as are offered, or as the clients get done one upon the other.
     lost, measured_lost : tuple of float, float
@@ -221,7 +371,7 @@ class Mode:
     mode: str
     acks: int
     latency: float
-    measured_latency: float
+    measured_latency: float | None
     acknowledged: float
     measured_acknowledged: float
     lost: tuple[float, float]
@@ -254,7 +404,7 @@ def side_by_side(result: LabResult) -> list[Mode]:
                 mode=row["mode"],
                 acks=acks,
                 latency=wait,
-                measured_latency=row["p50_ms"] / 1e3,
+                measured_latency=None if row["p50_ms"] is None else row["p50_ms"] / 1e3,
                 acknowledged=rate,
                 measured_acknowledged=row["acknowledged"] / given["seconds"],
                 lost=(near, far),
@@ -279,14 +429,14 @@ def _validator(name: str, stops: Sequence[float]) -> Any:
 
 
 class CommitCosts(Widget):
-    """What a commit costs and what it is worth, by how many backups it waits for.
+    """What a commit costs and what it is worth, by how many backups it waits for: a row for each number of them.
 
     Attributes
     ----------
     round_trip : float
-        Between any two machines, at the least [s]. Set it, and it goes to the nearest stop; so do the others.
-    backups, acks : int
-        How many there are, and how many are waited for.
+        Between any two machines, at the least [s]. Set it, and it goes to the nearest stop; so does the other.
+    backups : int
+        How many there are.
     found : dict of (float, int) to list of Costs
         By round trip and number of backups.
     """
@@ -295,8 +445,7 @@ class CommitCosts(Widget):
     _css = source("phi.css", "tradeoff.css", "replication.css")
 
     round_trip = Float(0.02).tag(sync=True)
-    backups = Int(2).tag(sync=True)
-    acks = Int(1).tag(sync=True)
+    backups = Int(1).tag(sync=True)
     stops = Dict().tag(sync=True)
     about = Dict().tag(sync=True)
     costs: List[Any] = List().tag(sync=True)
@@ -315,23 +464,19 @@ class CommitCosts(Widget):
     _trip_stop = _validator("round_trip", ROUND_TRIPS)
     _backups_stop = _validator("backups", BACKUPS)
 
-    @validate("acks")
-    def _stop(self, proposal: dict[str, Any]) -> int:
-        return int(min(max(proposal["value"], 0), BACKUPS[-1]))
-
     @property
-    def cost(self) -> Costs:
-        """What is chosen now; no more backups are waited for than there are."""
-        return self.found[self.round_trip, self.backups][min(self.acks, self.backups)]
+    def rows(self) -> list[Costs]:
+        """What is shown now."""
+        return self.found[self.round_trip, self.backups]
 
     def describe(self) -> str:
         """What the widget shows now, in words."""
-        cost = self.cost
-        return (
-            f"round trip {1e3 * self.round_trip:g} ms, waiting for {cost.acks} of {self.backups} backups "
-            f"({cost.mode}): a commit takes {1e3 * cost.latency:.3g} ms; {', '.join(map(str, cost.lost))} acknowledged "
-            f"writes lost when the primary's machine died"
+        rows = "; ".join(
+            f"waiting for {cost.acks} ({cost.mode}) a commit takes {1e3 * cost.latency:.3g} ms, and "
+            f"{', '.join(map(str, cost.lost))} acknowledged writes were lost when the primary's machine died"
+            for cost in self.rows
         )
+        return f"round trip {1e3 * self.round_trip:g} ms, {self.backups} backup{'s' * (self.backups > 1)}: {rows}"
 
 
 class Fallback(Widget):
@@ -428,7 +573,7 @@ class RealServers(Widget):
         super().__init__(
             servers={
                 name: {
-                    "server": results[name].facts["server"],
+                    "version": results[name].facts["server"].partition(" ")[2],
                     "parameters": {key: results[name].parameters[key] for key in ("delay", "far", "rate", "clients")},
                     "modes": [
                         {**vars(mode), "lost": list(mode.lost), "measured_lost": list(mode.measured_lost)}

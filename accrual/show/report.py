@@ -19,7 +19,7 @@ import numpy as np
 
 from accrual._version import __version__
 from accrual.comparison import Comparison, compare
-from accrual.detectors import parse_detector
+from accrual.detectors import Detector, parse_detector
 from accrual.qos import UNITS, Curve, curve
 from accrual.replay import full_from
 from accrual.show import plots
@@ -34,7 +34,18 @@ if TYPE_CHECKING:
     from accrual.qos import QoS
     from accrual.traces import Trace
 
-__all__ = ["Chapter", "Report", "Subject", "cell", "make_report"]
+__all__ = [
+    "Chapter",
+    "Front",
+    "Report",
+    "Subject",
+    "cell",
+    "escaped",
+    "listing",
+    "make_report",
+    "picture",
+    "table",
+]
 
 _ROWS: Final = 16  # of a curve at the detector's own thresholds; the JSON has all
 _TYPICAL: Final = (
@@ -55,18 +66,23 @@ _GLOSSARY: Final = {
 }
 
 _STYLE: Final = """
-body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 60rem; margin: 0 auto;
-  padding: 1rem; }
+:root { color-scheme: light; --ink: #1a1a1a; --faint: #555; --rule: #ccc; --paper: #fff; --link: #0645ad; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { color-scheme: dark; --ink: #e6e6e6; --faint: #b0b0b0; --rule: #444; --paper: #161616; --link: #8ab4f8; }
+}
+body { font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
+  margin: 0 auto; padding: 1rem; }
+a { color: var(--link); }
 h1, h2, h3 { line-height: 1.2; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: bold; padding: .3rem 0; }
-th, td { padding: .2rem .6rem; border-bottom: 1px solid #ccc; text-align: right; vertical-align: top; }
+th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; vertical-align: top; }
 th[scope=row], .text { text-align: left; overflow-wrap: break-word; }
-thead th { vertical-align: bottom; border-bottom: 2px solid #666; }
-.unit { font-weight: normal; color: #555; }
+thead th { vertical-align: bottom; border-bottom: 2px solid var(--faint); }
+.unit { font-weight: normal; color: var(--faint); }
 .wide { overflow-x: auto; }
 figure { margin: 1rem 0; }
-img { max-width: 100%; height: auto; }
+img { max-width: 100%; height: auto; background: #fff; }
 dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .2rem 1.5rem; }
 dt { font-weight: bold; overflow-wrap: anywhere; }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -137,16 +153,37 @@ class Chapter:
 
 
 @dataclass(frozen=True)
+class Front:
+    """What stands before the chapters: what they were looked at for.
+
+    Attributes
+    ----------
+    title : str
+        Of the whole page.
+    sections : sequence of (str, str)
+        Headings, and the HTML under each: made by `table`, `listing` and `escaped`, which take nothing for markup.
+    figures : dict
+        The same as JSON can hold it.
+    """
+
+    title: str
+    sections: Sequence[tuple[str, str]]
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Report:
     """Chapters on traces, and what could not be reported; made by `make_report`."""
 
     chapters: list[Chapter]
     failures: list[tuple[str, str]]
     parameters: dict[str, Any]
+    front: Front | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The figures, parameters, versions and hashes as JSON can hold them."""
         return {
+            **({} if self.front is None else {"design": self.front.figures}),
             "versions": _versions(),
             "parameters": self.parameters,
             "traces": [chapter.to_dict() for chapter in self.chapters],
@@ -162,8 +199,17 @@ class Report:
             matplotlib is missing.
         """
         heads = [chapter.subject.label for chapter in self.chapters]
+        title, ahead = f"Failure detectors on {_count(heads)}", list[tuple[str, str]]()
+        in_the_bar = "Failure detectors on " + ", ".join(heads[:3]) + (" ..." if heads[3:] else "")
+        if self.front is not None:
+            title = in_the_bar = self.front.title
+            ahead = list(self.front.sections)
         parts = [
-            _contents(heads),
+            _contents([head for head, _ in ahead], heads),
+            *(
+                f'<section>\n<h2 id="part-{number}">{escaped(head)}</h2>\n{content}\n</section>'
+                for number, (head, content) in enumerate(ahead, 1)
+            ),
             _inputs(self.chapters),
             *(_chapter(number, chapter) for number, chapter in enumerate(self.chapters, 1)),
             _failed(self.failures),
@@ -175,8 +221,8 @@ class Report:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             '<meta http-equiv="Content-Security-Policy" '
             "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
-            f"<title>{_text('Failure detectors on ' + ', '.join(heads[:3]) + (' ...' if heads[3:] else ''))}</title>\n"
-            f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Failure detectors on {_count(heads)}</h1>\n"
+            f"<title>{escaped(in_the_bar)}</title>\n"
+            f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{escaped(title)}</h1>\n"
             + "\n".join(filter(None, parts))
             + "\n</main>\n</body>\n</html>\n"
         )
@@ -190,7 +236,7 @@ class Report:
 
 def make_report(
     subjects: Iterable[Subject],
-    detectors: Sequence[str],
+    detectors: Sequence[Detector | str],
     thresholds: ArrayLike | None = None,
     skip: int | None = None,
     transit: float = 0.0,
@@ -201,7 +247,7 @@ def make_report(
     Parameters
     ----------
     subjects : iterable of Subject
-    detectors : sequence of str
+    detectors : sequence of Detector or str
         As the command line writes them; a period may come from the trace.
     thresholds : array, optional
         By default each detector's own.
@@ -232,7 +278,7 @@ def make_report(
     for subject in subjects:
         trace = subject.trace
         try:
-            known = [parse_detector(text, trace.period) for text in detectors]
+            known = [d if isinstance(d, Detector) else parse_detector(d, trace.period) for d in detectors]
             begin = full_from(trace, known) if skip is None else skip
             curves = [curve(trace, d, thresholds, begin, transit, threads=threads) for d in known]
             typical = [curve(trace, d, [d.typical_threshold], begin, transit, quantiles=True) for d in known]
@@ -246,7 +292,7 @@ def make_report(
             compared = str(error)
         chapters.append(Chapter(subject, begin, curves, typical, compared))
     parameters = {
-        "detectors": list(detectors),
+        "detectors": [str(detector) for detector in detectors],
         "thresholds": "each detector's own" if thresholds is None else np.asarray(thresholds, float).tolist(),
         "skip": "where the windows of all detectors are full" if skip is None else skip,
         "transit": transit,
@@ -271,7 +317,7 @@ def cell(field: str, value: float | int) -> str:
 # ---- the parts of the document ----
 
 
-def _text(value: Any) -> str:
+def escaped(value: Any) -> str:
     """Anything as text that HTML takes for nothing else."""
     return html.escape(printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
 
@@ -284,42 +330,44 @@ def _versions() -> dict[str, str]:
     return {"accrual": __version__, "NumPy": np.__version__, "Python": platform.python_version()}
 
 
-def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -> str:
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], text: int = 1) -> str:
     """A table whose first column heads the rows; all its content is text. `text` columns are aligned to the left."""
     left = " class=text"
     head = "".join(f'<th scope="col"{left * (k < text)}>{_head(name)}</th>' for k, name in enumerate(heads))
     body = "\n".join(
-        f'<tr><th scope="row">{_text(first)}</th>'
-        + "".join(f"<td{left * (k < text)}>{_text(value)}</td>" for k, value in enumerate(rest, 1))
+        f'<tr><th scope="row">{escaped(first)}</th>'
+        + "".join(f"<td{left * (k < text)}>{escaped(value)}</td>" for k, value in enumerate(rest, 1))
         + "</tr>"
         for first, *rest in rows
     )
     return (
-        f'<div class="wide" role="group" tabindex="0" aria-label="{_text(caption)}">\n<table>\n'
-        f"<caption>{_text(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f'<div class="wide" role="group" tabindex="0" aria-label="{escaped(caption)}">\n<table>\n'
+        f"<caption>{escaped(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
 def _head(name: str) -> str:
     unit = f' <span class="unit">[{UNITS[name]}]</span>' if name in UNITS else ""
-    return _text(name.replace("_", " ")) + unit
+    return escaped(name.replace("_", " ")) + unit
 
 
-def _list(entries: dict[str, Any]) -> str:
-    rows = "\n".join(f"<dt>{_text(name)}</dt><dd>{_shortened(value)}</dd>" for name, value in entries.items())
+def listing(entries: dict[str, Any]) -> str:
+    """Names and what is to be said of each."""
+    rows = "\n".join(f"<dt>{escaped(name)}</dt><dd>{_shortened(value)}</dd>" for name, value in entries.items())
     return f"<dl>\n{rows}\n</dl>"
 
 
 def _shortened(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _text(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text):,} characters)")
+    return escaped(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text):,} characters)")
 
 
-def _contents(heads: list[str]) -> str:
-    entries = "\n".join(f'<li><a href="#trace-{n}">{_text(head)}</a></li>' for n, head in enumerate(heads, 1))
+def _contents(ahead: list[str], heads: list[str]) -> str:
+    first = "".join(f'<li><a href="#part-{n}">{escaped(head)}</a></li>\n' for n, head in enumerate(ahead, 1))
+    entries = "\n".join(f'<li><a href="#trace-{n}">{escaped(head)}</a></li>' for n, head in enumerate(heads, 1))
     return (
-        '<nav aria-label="Contents">\n<ul>\n<li><a href="#input">Input</a></li>\n'
+        f'<nav aria-label="Contents">\n<ul>\n{first}<li><a href="#input">Input</a></li>\n'
         f'{entries}\n<li><a href="#method">Method</a></li>\n<li><a href="#words">Words</a></li>\n</ul>\n</nav>'
     )
 
@@ -337,7 +385,7 @@ def _inputs(chapters: list[Chapter]) -> str:
         )
         for chapter in chapters
     ]
-    return f'<section>\n<h2 id="input">Input</h2>\n{_table("Traces", heads, rows)}\n</section>'
+    return f'<section>\n<h2 id="input">Input</h2>\n{table("Traces", heads, rows)}\n</section>'
 
 
 def _seed(trace: Trace) -> str:
@@ -351,10 +399,15 @@ def _chapter(number: int, chapter: Chapter) -> str:
     trace = chapter.subject.trace
     known = {"SHA-256": chapter.subject.sha256, "seed": _seed(trace), **trace.about}
     parts = [
-        f'<section>\n<h2 id="trace-{number}">{_text(label)}</h2>',
-        f"<h3>What is known of it</h3>\n{_list(known)}",
+        f'<section>\n<h2 id="trace-{number}">{escaped(label)}</h2>',
+        f"<h3>What is known of it</h3>\n{listing(known)}",
         "<h3>Mistake rate against detection time</h3>",
-        _figure(curves, label),
+        picture(
+            plots.curves_svg(curves, printable(label)),
+            plots.describe_curves(curves),
+            "Better is further down and to the left; both scales are logarithmic. The tables below hold the same "
+            "figures.",
+        ),
         "<h3>At equal detection time</h3>",
         _compared(chapter.comparison),
         "<h3>At the usual thresholds</h3>",
@@ -366,14 +419,12 @@ def _chapter(number: int, chapter: Chapter) -> str:
     return "\n".join(filter(None, parts))
 
 
-def _figure(curves: list[Curve], label: str) -> str:
-    """The picture inside the file, as an image: names in it can be no markup, and ids of several do not meet."""
-    picture = base64.b64encode(plots.curves_svg(curves, printable(label))).decode("ascii")
+def picture(svg: bytes, alternative: str, caption: str) -> str:
+    """A picture inside the file, as an image: names in it can be no markup, and ids of several do not meet."""
+    data = base64.b64encode(svg).decode("ascii")
     return (
-        f'<figure>\n<img src="data:image/svg+xml;base64,{picture}" width="672" height="432"\n'
-        f'alt="{_text(plots.describe_curves(curves))}">\n'
-        "<figcaption>Better is further down and to the left; both scales are logarithmic. The tables below hold the "
-        "same figures.</figcaption>\n</figure>"
+        f'<figure>\n<img src="data:image/svg+xml;base64,{data}" width="672" height="432"\n'
+        f'alt="{escaped(alternative)}">\n<figcaption>{escaped(caption)}</figcaption>\n</figure>'
     )
 
 
@@ -386,20 +437,20 @@ def _typical(found: list[Curve]) -> str:
         )
         for one in found
     ]
-    return _table("Each detector where users commonly set it", ("detector", "threshold", *_TYPICAL), rows, text=2)
+    return table("Each detector where users commonly set it", ("detector", "threshold", *_TYPICAL), rows, text=2)
 
 
 def _compared(found: Comparison | str) -> str:
     if isinstance(found, str):
-        return f"<p>{_text(found)}</p>"
+        return f"<p>{escaped(found)}</p>"
     parts = []
     for time in found.detection_times:
         # As wide as a page; the p99 and the duration of mistakes are in the JSON beside it.
         head, units, *rows = ([*row[:3], *row[4:6], *row[7:]] for row in found.table(time))
         named = [f"{name} [{unit}]" if unit else name for name, unit in zip(head, units, strict=True)]
         named[2] = "detection time [s]"
-        parts.append(_table(found.title(time), named, rows, text=1))
-    return "\n".join([*parts, *(f"<p>{_text(note)}</p>" for note in found.notes)])
+        parts.append(table(found.title(time), named, rows, text=1))
+    return "\n".join([*parts, *(f"<p>{escaped(note)}</p>" for note in found.notes)])
 
 
 def _curve(found: Curve) -> str:
@@ -409,7 +460,7 @@ def _curve(found: Curve) -> str:
         for k in range((len(found) - 1) % step, len(found), step)
     ]
     more = f", {len(rows)} of {len(found)} thresholds" if step > 1 else ""
-    return _table(f"{found.detector}{more}", (found.detector.threshold_name, *_CURVE), rows, text=0)
+    return table(f"{found.detector}{more}", (found.detector.threshold_name, *_CURVE), rows, text=0)
 
 
 def _figure_cell(point: QoS, name: str) -> str:
@@ -424,7 +475,7 @@ def _failed(failures: list[tuple[str, str]]) -> str:
         return ""
     return (
         '<section>\n<h2 id="failed">Not scored</h2>\n'
-        + _table("Traces that could not be scored", ("trace", "reason"), failures, text=2)
+        + table("Traces that could not be scored", ("trace", "reason"), failures, text=2)
         + "\n</section>"
     )
 
@@ -433,9 +484,9 @@ def _method(parameters: dict[str, Any]) -> str:
     return (
         '<section>\n<h2 id="method">Method</h2>\n<p>All detectors are observed from the same heartbeat on. Detection '
         "times count from the instant of sending where the trace has it, else from the arrival plus the transit.</p>\n"
-        f"<h3>Parameters</h3>\n{_list(parameters)}\n<h3>Versions</h3>\n{_list(_versions())}\n</section>"
+        f"<h3>Parameters</h3>\n{listing(parameters)}\n<h3>Versions</h3>\n{listing(_versions())}\n</section>"
     )
 
 
 def _glossary() -> str:
-    return f'<section>\n<h2 id="words">Words</h2>\n{_list(_GLOSSARY)}\n</section>'
+    return f'<section>\n<h2 id="words">Words</h2>\n{listing(_GLOSSARY)}\n</section>'

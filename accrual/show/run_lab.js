@@ -155,7 +155,7 @@ function render({ model, el }) {
   model.on("comm_live_update", cut);
 
   root.append(
-    node("p", { class: "title" }, node("b", {}, `Lab ${name}`), ` ${summary}`),
+    node("p", { class: "title" }, node("b", {}, `Lab ${name}:`), ` ${summary}`),
     node("p", { class: "command" }, "On the command line: ", node("code", {}, command)),
     node("div", { class: "row", role: "group", "aria-label": `The lab ${name}` }, buttons.run, buttons.stop, buttons.look, takes),
     progress, words, lacks, said, events, result, status,

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Following", "RunLab", "Words"]
 
 _ALL: weakref.WeakSet[RunLab] = weakref.WeakSet()
-_STARTING: Final = threading.Lock()
+_TURN: Final = threading.RLock()
+"""Whoever starts or stops a lab, or says how it ended, has it; what observes the phase may do so, too."""
 _EXPECTED: Final = (LabError, UnavailableError, ValueError, TypeError)
 """What a lab raises with words for its user."""
 
@@ -92,13 +93,14 @@ class RunLab(Widget):
     shown = Dict().tag(sync=True)
 
     def __init__(self, lab: Lab | str, /, *, recording: str | None = None, **parameters: Any) -> None:
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
         self.lab = lab if isinstance(lab, Lab) else _named(lab)
         self.parameters = self.lab.bound(parameters)
         found = _recorded(self.lab, recording)
         self._seconds = None if found is None else found.seconds
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._views: set[str] = set()
+        self._refused = False
         self._when = ""
         super().__init__(
             about={
@@ -113,7 +115,8 @@ class RunLab(Widget):
             self._show(found)
         self.look()
         self.on_msg(self._heard)
-        _ALL.add(self)
+        with _TURN:
+            _ALL.add(self)
 
     @property
     def command(self) -> str:
@@ -139,7 +142,7 @@ class RunLab(Widget):
 
     def start(self) -> None:
         """Run it, if it does not run yet; it goes on when this returns. Why it was not started, `words` say."""
-        with _STARTING:
+        with _TURN:
             if self._running():
                 return
             self.look()
@@ -147,6 +150,7 @@ class RunLab(Widget):
                 return
             other = next((one for one in _ALL if one._running()), None)
             if other is not None:
+                self._refused = True
                 self.words = (
                     f"Not started: the lab {other.lab.name} is running in this notebook, and two at once would disturb "
                     "each other's measurements. Wait for its end, or stop it there."
@@ -161,7 +165,7 @@ class RunLab(Widget):
 
     def stop(self) -> None:
         """End it, if it runs; it is cleared away when this returns, or a moment later."""
-        with _STARTING:
+        with _TURN:
             if self.phase == "running":
                 self._stop.set()
                 self._say("stopping", "It is being stopped, and what it has started is cleared away.")
@@ -184,7 +188,7 @@ class RunLab(Widget):
 
     def close(self) -> None:
         """End it, and take the widget out of the page."""
-        self.stop()
+        self._stop.set()  # and no lock: the garbage collector calls this too, at any time
         self.wait()
         super().close()
 
@@ -225,8 +229,10 @@ class RunLab(Widget):
                 self._show(found)
             except Exception as error:  # of whoever observes the result
                 words = f"What follows from the result failed: {type(error).__name__}: {error}"
-        with contextlib.suppress(Exception):  # the connection may be what ended
+        with _TURN, contextlib.suppress(Exception):  # the connection may be what ended
             self._say(phase, words, said)
+            for one in [one for one in _ALL if one._refused]:  # that was so then
+                one._refused, one.words = False, ""
 
     def _went_wrong(self, error: Exception) -> tuple[str, str, str]:
         text = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"

@@ -15,6 +15,12 @@ const stateOf = (story, lane, at) =>
   story.spans[lane].findLast(([begin, end]) => begin <= at && (at < end || (at === end && end === story.end)))?.[2] ?? "";
 const kindOf = (state) => state.split(/[ ,]+/).join(" ");
 
+/** Where a lane says nothing. */
+function gaps(story, lane) {
+  const edges = [story.begin, ...story.spans[lane].flatMap(([begin, end]) => [begin, end]), story.end];
+  return edges.flatMap((from, k) => (k % 2 === 0 && from < edges[k + 1] ? [[from, edges[k + 1]]] : []));
+}
+
 /** A time with as many digits as tell this story's events apart. */
 function instant(story, at) {
   const gaps = story.stops.slice(1).map((stop, k) => stop - story.stops[k]);
@@ -25,7 +31,7 @@ function picture(story, at) {
   const x = scale(story.begin, story.end, AT.left, AT.right);
   const y = (lane) => AT.top + AT.lane * lane + AT.lane / 2;
   const bottom = AT.top + AT.lane * story.actors.length;
-  const parts = [];
+  const [parts, named] = [[], new Set()];
   for (const t of rounds(story.begin, story.end))
     parts.push(
       node("svg:line", { class: "grid", x1: x(t), x2: x(t), y1: AT.top, y2: bottom }),
@@ -35,7 +41,7 @@ function picture(story, at) {
   story.actors.forEach((actor, lane) => {
     parts.push(
       node("svg:text", { class: "strong", x: 4, y: y(lane) + 4 }, actor),
-      node("svg:line", { class: "axis lane", x1: AT.left, x2: AT.right, y1: y(lane), y2: y(lane) }),
+      ...gaps(story, lane).map(([from, to]) => node("svg:line", { class: "axis lane", x1: x(from), x2: x(to), y1: y(lane), y2: y(lane) })),
     );
     for (const [begin, end, state] of story.spans[lane]) {
       const [from, to] = [x(begin), x(end)];
@@ -45,10 +51,25 @@ function picture(story, at) {
         parts.push(
           node("svg:rect", { class: `state ${kindOf(state)}`, x: from, width: Math.max(to - from, 1), y: y(lane) - tall / 2, height: tall }),
         );
-      if (to - from > 7 * state.length + 8)
+      if (to - from > 7 * state.length + 8) {
+        named.add(state);
         parts.push(node("svg:text", { class: "state-name middle", x: (from + to) / 2, y: y(lane) - Math.max(tall, 8) / 2 - 3 }, state));
+      }
     }
   });
+  // States for whose names there is room in no lane are explained below.
+  let next = AT.left;
+  for (const state of new Set(story.spans.flat().map(([, , state]) => state))) {
+    if (named.has(state)) continue;
+    const [tall, low] = [TALL[state.split(",")[0]] ?? TALL.backup, bottom + 28];
+    parts.push(
+      tall
+        ? node("svg:rect", { class: `state ${kindOf(state)}`, x: next, width: 14, y: low - tall / 2, height: tall })
+        : node("svg:line", { class: `state ${kindOf(state)}`, x1: next, x2: next + 14, y1: low, y2: low }),
+      node("svg:text", { x: next + 20, y: low + 4 }, state),
+    );
+    next += 40 + 7 * state.length;
+  }
   const upto = happened(story, at).length;
   story.events.forEach(([time, lane], k) =>
     parts.push(node("svg:circle", { class: k < upto ? "event" : "event to-come", cx: x(time), cy: y(lane), r: 4 })),
@@ -57,9 +78,10 @@ function picture(story, at) {
     node("svg:rect", { class: "to-come veil", x: x(at), width: AT.right - x(at), y: AT.top, height: bottom - AT.top }),
     node("svg:line", { class: "now", x1: x(at), x2: x(at), y1: AT.top - 8, y2: bottom }),
     node("svg:text", { class: "middle strong", x: clamp(x(at), AT.left + 20, AT.right - 20), y: AT.top - 12 }, instant(story, at)),
+    node("svg:text", { x: AT.states, y: AT.top - 12 }, "state now"),
     ...story.actors.map((actor, lane) => node("svg:text", { class: "strong", x: AT.states, y: y(lane) + 4 }, stateOf(story, lane, at))),
   );
-  return { parts, height: bottom + 38 };
+  return { parts, height: bottom + 42 };
 }
 
 /** What is so at a time, in words. */
@@ -68,28 +90,28 @@ function sentence(story, at) {
   return states.map(([actor, state]) => `${actor} ${state}`).join("; ");
 }
 
-let scrubbers = 0;
-
 function render({ model, el }) {
   const root = node("div", { class: "accrual", "data-widget": "scrubber" });
   const svg = node("svg:svg", { role: "img", class: "scrubbing" });
-  const now = node("p", { class: "now" });
-  const list = node("ol", { class: "events", id: `accrual-events-${++scrubbers}` });
+  const now = node("p", { class: "newest-event" });
+  const list = node("ol", { class: "events", "aria-label": "Events" });
   const stories = model.get("stories");
   const story = () => stories[model.get("shown")];
   const at = () => where(story(), model.get("at"));
-  const go = (time) => {
+  // What happened is said aloud after a step. After a slide it is not: the slider's own text says it, and once is enough.
+  const go = (time, aloud = false) => {
+    now.setAttribute("aria-live", aloud ? "polite" : "off");
     model.set("at", where(story(), time));
     model.save_changes();
   };
   const step = (by) => {
     const { stops } = story();
-    go((by > 0 ? stops.find((stop) => stop > at()) : stops.findLast((stop) => stop < at())) ?? at());
+    go((by > 0 ? stops.find((stop) => stop > at()) : stops.findLast((stop) => stop < at())) ?? at(), true);
   };
-  const first = button("|◀", "To the beginning", () => go(story().begin));
+  const first = button("|◀", "To the beginning", () => go(story().begin, true));
   const back = button("◀", "One event back", () => step(-1));
   const on = button("▶", "One event on", () => step(1));
-  const last = button("▶|", "To the end", () => go(story().end));
+  const last = button("▶|", "To the end", () => go(story().end, true));
   const time = slider("at", "Time", FINE + 1, (k) => go(story().begin + ((story().end - story().begin) * k) / FINE));
   const select = node("select", { "data-choice": "shown", ...KEYBOARD });
   select.append(...Object.keys(stories).map((name) => node("option", { value: name }, name)));
@@ -127,7 +149,7 @@ function render({ model, el }) {
       listed = told;
       list.replaceChildren(
         ...told.events.map(([time, lane, what]) => {
-          const jump = button("", `Go to ${instant(told, time)}`, () => go(time));
+          const jump = button("", `Go to ${instant(told, time)}`, () => go(time, true));
           jump.removeAttribute("aria-label"); // its text says more
           jump.append(node("span", {}, instant(told, time)), node("b", {}, told.actors[lane]), what);
           return node("li", {}, jump);

@@ -35,7 +35,7 @@ function render({ model, el }) {
       ...splits.filter((one) => one !== found).map((one) => node("svg:path", { class: "others", d: steps(one.elections, x, y) })),
       node("svg:path", { class: "phi curve", d: steps(elections, x, y) }),
       node("svg:circle", { class: "phi mark", cx: x(median), cy: y(0.5), r: 7 }),
-      node("svg:text", { class: "phi", x: x(median) + 12, y: y(0.5) - 6 }, `median ${seconds(median)}`),
+      node("svg:text", { class: "phi", x: x(median) + 12, y: y(0.5) + 18 }, `median ${seconds(median)}`),
     );
     svg.replaceChildren(...parts);
     const said =

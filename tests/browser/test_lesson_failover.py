@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from accrual.detectors import FixedTimeout
+from accrual.lab import recorded
 from accrual.recovery import Cluster, Crash, simulate
 from accrual.show import failover
 from accrual.show.scrubber import story_of_run
@@ -55,6 +56,46 @@ def test_the_timeline_goes_there_and_back(lesson):
     assert lesson.active_cell() == where
 
 
+def test_what_happened_is_said_aloud_after_a_step_alone(lesson):
+    """After a slide the slider's own text says it."""
+    widget = lesson.widget("scrubber")
+    said = widget.root.locator("p.newest-event")
+    widget.press("at", "Home")
+    assert said.get_attribute("aria-live") == "off"
+    widget.root.get_by_label("One event on").press("Enter")
+    assert said.get_attribute("aria-live") == "polite"
+    widget.press("at", "ArrowRight")
+    assert said.get_attribute("aria-live") == "off"
+
+
+def test_every_state_is_named_in_the_picture(lesson):
+    """In a lane, where there is room, else below the lanes."""
+    widget = lesson.widget("scrubber", 3)
+    for name in ("quorum", "terms"):
+        widget.root.locator('[data-choice="shown"]').select_option(name)
+        drawn = {kind.split()[1] for kind in widget.root.locator("svg .state").evaluate_all(
+            "all => all.map(one => one.getAttribute('class'))")}  # fmt: skip
+        words = set(widget.root.locator("svg text").all_text_contents())
+        assert drawn <= words
+        assert ("unknown" if name == "quorum" else "lost") in drawn
+
+
+def test_trials_of_the_lab(lesson):
+    """The recorded ones: nothing has run here. Both are from the fault on."""
+    button = lesson.widget("run-lab")
+    assert button.text("lab") == "failover"
+    assert button.text("recorded") == "true"
+    assert button.text("phase") in ("ready", "lacking")
+    for number, name in ((1, "failover"), (4, "failover-stop")):
+        widget = lesson.widget("scrubber", number)
+        for driver, told in failover.trials(recorded(name)).found.items():
+            widget.root.locator('[data-choice="shown"]').select_option(driver)
+            assert widget["at"] == told.begin == -0.5
+            widget.root.get_by_label("To the end").press("Enter")
+            assert [widget.text(f"state-{k}") for k in range(3)] == list(told.states(told.end).values())[:3]
+        widget.root.locator('[data-choice="shown"]').select_option("sentinel")
+
+
 def test_stories_are_chosen(lesson):
     fences = lesson.widget("scrubber", 3)
     fences.root.locator('[data-choice="shown"]').select_option("terms")
@@ -79,7 +120,7 @@ def test_needless_failovers(lesson):
                 ("phi", failover.PhiNormal(window=100), failover.PHIS),
                 ("fixed", failover.FixedTimeout(period=0.1), failover.KS),
             ):
-                found = failover.price(detector, stops[at], failover.DECIDES[who])
+                found = failover.price(detector, stops[at], who)
                 assert widget[f"{name}-needless"] == found.needless
                 assert widget[f"{name}-lost"] == found.lost
                 assert widget[f"{name}-detection"] == pytest.approx(found.detection)
@@ -95,6 +136,8 @@ def test_split_votes(lesson):
         assert widget["range"] == found.range
         assert widget["split"] == found.split
         assert widget["median"] == pytest.approx(np.median(found.elections))
+    others = widget.root.locator("svg .others").evaluate_all("all => all.map(one => getComputedStyle(one).fill)")
+    assert others == ["none"] * (len(failover.RANGES) - 1)
 
 
 def test_wait_or_promote(lesson):
@@ -109,6 +152,8 @@ def test_wait_or_promote(lesson):
             assert widget["cost"] == pytest.approx(cost.cost[failover.WAITS.index(widget["wait"])])
             assert widget["best"] == cost.best
     widget.root.locator('[data-choice="shown"]').select_option("many short, a few long")
+    widget.press("wait", "Home")
+    assert widget.spoken("wait").startswith("Waiting 0 s: ")
     widget.press("penalty", "Home", *["ArrowRight"] * failover.PENALTIES.index(30))
     widget.press("permanent", "Home", *["ArrowRight"] * failover.PERMANENT.index(0.1))
 

@@ -49,7 +49,7 @@ def best_wait():
 
 RIGHT = {
     "09.1": [first_ok, by_node_0],
-    "09.2": [20 * 98 / 6.55, 299, "299.2", np.float64(300)],
+    "09.2": [20 * 98 / 6.55, 299, "299.2", np.float64(300), 20 / 0.07],
     "09.3": [narrowest(), math.ceil(narrowest()), f"{narrowest() + 0.5:.1f}"],
     "09.4": [
         Cluster(clients=4, lease=0.4, replication="quorum"),
@@ -73,7 +73,7 @@ WRONG = {
         lambda: 0.4,
         lambda run: sys.exit(),
     ],
-    "09.2": [0, 20, 30, 29.9, 3.05, 0.067, math.nan, math.inf, "many", print],
+    "09.2": [0, 20, 30, 29.9, 3.05, 0.067, 20 / (0.25 / 10), 800, 250, math.nan, math.inf, "many", print],
     "09.3": [0, -5, 5, 10, 50, 100, 600, 0.12, math.nan, math.inf, "wide", print],
     "09.4": [
         5,

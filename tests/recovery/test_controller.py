@@ -57,7 +57,7 @@ class Service:
         self.called("redirect", new)
 
     def rejoin(self, old, new, term):
-        assert new == self.controller.primary
+        assert new == (None if self.controller.state == "readmitting" else self.controller.primary)
         self.called("rejoin", old)
         self.fenced.discard(old)
         self.primaries.discard(old)
@@ -211,6 +211,37 @@ def test_a_candidate_that_dies_while_promoted_is_fenced_too():
     assert service.controller.term == 2
 
 
+def test_where_all_were_fenced_one_is_taken_back_and_promoted():
+    """Found by 2000 random schedules: nobody was left to be chosen, and none could rejoin without a primary."""
+    service = Service("ab", retry_after=1)
+    service.failing = {"promote"}
+    service.beats("ab", 0)
+    service.beats("b", 1, 2, 3)
+    assert service.tick(3) == ["fence a", "promote b"]
+    assert service.tick(6) == ["fence b"]
+    assert (service.primaries, service.fenced, service.controller.deadline()) == (set(), {"a", "b"}, None)
+    service.failing = {"rejoin"}
+    service.beats("a", 7)
+    assert service.tick(7) == ["rejoin a"]
+    assert (service.controller.state, service.controller.deadline()) == ("choosing", 8 * S)
+    service.failing = set()
+    assert service.tick(8) == ["rejoin a", "promote a", "redirect a"]
+    assert (service.primaries, service.controller.primary, service.controller.term) == ({"a"}, "a", 2)
+    service.beats("ab", 9)
+    assert service.tick(9) == ["rejoin b"]
+    by_hand = Service("ab", rejoin=None)
+    by_hand.beats("ab", 0)
+    by_hand.beats("b", 1, 2)
+    by_hand.failing = {"promote"}
+    by_hand.beats("b", 3)
+    by_hand.tick(3)
+    by_hand.tick(6)
+    by_hand.beats("a", 7)
+    assert by_hand.tick(7) == []
+    by_hand.controller.rejoined("a", now=7 * S)
+    assert by_hand.tick(7) == ["promote a"]
+
+
 def test_a_majority_of_all_observers_not_of_those_that_report():
     service = Service(observers=("x", "y", "z"))
     for observer in "xyz":
@@ -238,6 +269,47 @@ def test_reports_expire():
     assert service.controller.verdict("a", now=5 * S) is ac.State.UNKNOWN
 
 
+def test_reports_that_expire_while_waiting_are_no_averted_failover():
+    service = Service(observers=("x", "y", "z"), report_expires=5, wait_before_promote=20)
+    for observer in "xy":
+        service.controller.report(observer, "a", suspected=True, now=0)
+        service.controller.report(observer, "b", suspected=False, now=0)
+    service.tick(0)
+    assert service.controller.state == "waiting"
+    assert service.tick(5) == []
+    assert (service.controller.state, service.controller.averted) == ("watching", 0)
+    assert service.controller.log[-1].event == "no quorum"
+
+
+def test_a_heartbeat_that_does_not_count_leaves_a_report_standing():
+    service = Service()
+    service.controller.heartbeat("a", now=0, sequence=5)
+    service.controller.report("here", "a", suspected=True, now=S)
+    assert not service.controller.heartbeat("a", now=2 * S, sequence=4)  # overtaken on its way
+    assert service.controller.verdict("a", now=2 * S) is ac.State.SUSPECTED
+    assert service.controller.heartbeat("a", now=2 * S, sequence=6)
+    assert service.controller.verdict("a", now=2 * S) is ac.State.TRUSTED
+
+
+def test_years_of_failovers_leave_nothing_behind():
+    service = Service(retry_after=0.5)
+
+    def size():
+        return sum(len(value) for value in vars(service.controller).values() if isinstance(value, dict | list | set))
+
+    sizes, now = [], 0.0
+    for _ in range(60):
+        living = [node for node in "abc" if node != service.controller.primary]
+        for k in range(12):
+            now += 0.5
+            service.failing = set(["fence", "promote", "redirect", "rejoin"][k:])
+            service.beats(living if k < 8 else "abc", now)
+            service.tick(now)
+        sizes.append(size())
+    assert service.controller.failovers > 30
+    assert max(sizes[30:]) <= max(sizes[:30])
+
+
 def test_a_primary_that_never_lived():
     service = Service()
     service.beats("bc", 0)
@@ -252,12 +324,21 @@ def test_choose():
     service.beats("abc", 0)
     service.beats("bc", 1, 2, 3)
     assert service.tick(3) == ["fence a", "promote c", "redirect c"]
-    wrong = Service(choose=lambda candidates: "a")
-    wrong.beats("abc", 0)
-    wrong.beats("bc", 1, 2, 3)
-    with pytest.raises(ValueError, match="choose must give one of 'b', 'c', or None, gave 'a'"):
-        wrong.tick(3)
-    assert wrong.controller.state == "choosing"
+
+
+def test_choose_that_gives_a_stranger_is_asked_again():
+    """The old primary is fenced by then: an error that ends the loop would leave the service without any."""
+    answers = ["a", "z", "c"]
+    service = Service(choose=lambda candidates: answers.pop(0), retry_after=1)
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    assert service.tick(3) == ["fence a"]
+    assert (service.controller.state, service.controller.log[-1].event) == ("choosing", "choose failed")
+    assert "choose must give one of 'b', 'c', or None, gave 'a'" in service.controller.log[-1].detail
+    assert service.controller.deadline() == 4 * S
+    assert service.tick(4) == []
+    service.beats("bc", 4)
+    assert service.tick(5) == ["promote c", "redirect c"]
 
 
 def test_choose_that_waits_is_asked_again_after_a_while():
@@ -287,6 +368,21 @@ def test_choose_that_raises_is_asked_again():
     assert service.tick(3) == ["fence a"]
     assert (service.controller.state, service.controller.log[-1].event) == ("choosing", "choose failed")
     assert service.tick(4) == ["promote b", "redirect b"]
+
+
+def test_a_coroutine_function_is_never_taken_for_done():
+    """`tick` cannot await it: what it gives is no fence, and promoting after it would be the second primary."""
+    fenced = []
+
+    async def fence(old, term):
+        fenced.append(old)
+
+    service = Service(fence=fence)
+    service.beats("abc", 0)
+    service.beats("bc", 1, 2, 3)
+    [failed] = service.controller.tick(now=3 * S)
+    assert str(failed.error) == "tick awaits nothing: fence is asynchronous; use accrual.recovery.drive"
+    assert (service.controller.state, service.primaries, fenced) == ("fencing", {"a"}, [])
 
 
 def test_a_rejoin_that_calls_rejoined():
@@ -394,6 +490,7 @@ def test_by_hand():
         ({"quorum": 0}, "quorum must be from 1 to the number of observers, 1, got 0"),
         ({"observers": ()}, "observers must be one or more, each once, got ()"),
         ({"observers": ("x", "x")}, "observers must be one or more, each once, got ('x', 'x')"),
+        ({"observers": ("x", None)}, "observers must be names other than None, got ('x', None)"),
         ({"stable_after": -1}, "stable_after must be"),
         ({"wait_before_promote": -0.1}, "wait_before_promote must be"),
         ({"min_between": float("nan")}, "min_between must be"),
@@ -438,6 +535,7 @@ class Doubtful(Service):
     def __init__(self, lost, **arguments):
         self.lost = lost
         self.late = []
+        self.promote_is_safe = True
         super().__init__("abcd", **arguments)
 
     def called(self, kind, node):
@@ -459,7 +557,7 @@ class Doubtful(Service):
 
     def promote(self, new, term):
         # The promise: whoever may be primary was fenced before.
-        assert self.primaries <= {new}
+        assert self.primaries <= {new} or not self.promote_is_safe
         self.does("promote", new, term)
 
     def rejoin(self, old, new, term):
@@ -496,6 +594,82 @@ def test_never_two_primaries_whatever_fails(steps, lost, wait, stable, between):
         due = service.controller.deadline()
         assert due is None or service.controller.state in CONTROLLER.states
     assert terms == sorted(terms)
+
+
+NEWS = st.lists(
+    st.one_of(
+        st.tuples(st.just("beats"), st.sets(st.sampled_from("abcd")), st.sampled_from("xyz")),
+        st.tuples(st.just("old beat"), st.sampled_from("abcd"), st.sampled_from("xyz")),
+        st.tuples(st.just("report"), st.sampled_from("abcd"), st.sampled_from("xyz"), st.booleans()),
+        st.tuples(st.just("wait"), st.sampled_from([0.1, 0.5, 1.0, 3.0, 20.0])),
+        st.tuples(st.just("fail"), st.sets(st.sampled_from(["fence", "promote", "redirect", "rejoin"]))),
+        st.tuples(st.just("choose"), st.sampled_from(["first", "last", "nobody", "stranger", "raises"])),
+        st.tuples(st.just("rejoined"), st.sampled_from("abcd")),
+    ),
+    min_size=20,
+    max_size=120,
+)
+
+
+@given(
+    steps=NEWS,
+    quorum=st.sampled_from([1, 2, 3]),
+    unfenced=st.sampled_from([None, 0.0, 2.0]),
+    stable=st.sampled_from([0.0, 0.7]),
+    between=st.sampled_from([0.0, 5.0]),
+)
+def test_whatever_it_is_told_it_acts_by_its_table_and_never_spins(steps, quorum, unfenced, stable, between):
+    """No callback and no news raise from `tick`; after one nothing is due that it could have done at once."""
+    way = "first"
+
+    def choose(candidates):
+        if way == "raises":
+            raise OSError("no answer")
+        return {"first": candidates[0], "last": candidates[-1], "nobody": None, "stranger": "z"}[way]
+
+    service = Doubtful(
+        lost=True,
+        observers=tuple("xyz"),
+        choose=choose,
+        quorum=quorum,
+        promote_unfenced_after=unfenced,
+        stable_after=stable,
+        min_between=between,
+        retry_after=0.5,
+    )
+    service.promote_is_safe = unfenced is None
+    controller, now = service.controller, 0.0
+    state, term, seen = CONTROLLER.initial, 0, 0
+    controller.log = []  # all of it
+    for step, *what in steps:
+        at = round(now * S)
+        if step == "wait":
+            now += what[0]
+        elif step == "fail":
+            service.failing = what[0]
+        elif step == "choose":
+            [way] = what
+        elif step == "beats":
+            for node in sorted(what[0]):
+                controller.heartbeat(node, now=at, observer=what[1], sequence=at)
+        elif step == "old beat":
+            controller.heartbeat(what[0], now=at - S, observer=what[1], sequence=at - S)
+        elif step == "report":
+            controller.report(what[1], what[0], what[2], now=at)
+        elif what[0] in controller._ousted:
+            service.fenced.discard(what[0])
+            service.primaries.discard(what[0])
+            controller.rejoined(what[0], now=at)
+        service.tick(now)
+        due = controller.deadline()
+        assert due is None or due > round(now * S), controller
+        for entry in controller.log[seen:]:
+            if entry.event != "rejoined by hand":
+                state = CONTROLLER.target(state, entry.event)
+            assert (state, entry.term >= term) == (entry.state, True), entry
+            term = entry.term
+        seen = len(controller.log)
+        assert unfenced is not None or len(service.primaries) <= 1, service.calls
 
 
 @given(steps=STEPS)

@@ -1,5 +1,6 @@
 """State machines as tables, and their pictures."""
 
+import itertools
 import re
 from xml.etree import ElementTree
 
@@ -17,6 +18,49 @@ def test_the_picture_has_every_state_and_event(machine):
     assert set(texts) == {*machine.states, *(row.event for row in machine.rows)}
     numbers = re.findall(r"-?\d+\.\d", machine.svg())
     assert all(0 <= float(number) <= 760 for number in numbers)
+
+
+@pytest.mark.parametrize("machine", ALL, ids=lambda machine: machine.name)
+def test_no_words_lie_on_others(machine):
+    """A letter of 11 px is 5.5 px wide on average, and 8 px high above its line."""
+    svg = ElementTree.fromstring(machine.svg())
+    boxes = []
+    for element in svg.iter("{http://www.w3.org/2000/svg}text"):
+        x, y, half = float(element.get("x")), float(element.get("y")), 5.5 * len(element.text) / 2
+        boxes.append((element.text, x - half, y - 8, x + half, y))
+    for one, two in itertools.combinations(boxes, 2):
+        apart = one[3] <= two[1] or two[3] <= one[1] or one[4] <= two[2] or two[4] <= one[2]
+        assert apart, (one, two)
+
+
+@pytest.mark.parametrize("machine", ALL, ids=lambda machine: machine.name)
+def test_every_arrow_begins_and_ends_at_a_box(machine):
+    svg = ElementTree.fromstring(machine.svg())
+    boxes = [
+        [float(element.get(name)) for name in ("x", "y", "width", "height")]
+        for element in svg.iter("{http://www.w3.org/2000/svg}rect")
+    ]
+
+    def touches(x, y):
+        for left, top, width, height in boxes:
+            sides = min(abs(x - left), abs(x - left - width)), min(abs(y - top), abs(y - top - height))
+            if left - 0.2 <= x <= left + width + 0.2 and top - 0.2 <= y <= top + height + 0.2 and min(sides) < 0.2:
+                return True
+        return False
+
+    arrows = [element.get("d") for element in svg.findall("{http://www.w3.org/2000/svg}path")]
+    assert len(arrows) == len({(row.source, row.target) for row in machine.rows})
+    for arrow in arrows:
+        numbers = [float(number) for number in re.findall(r"-?\d+\.\d", arrow)]
+        assert touches(*numbers[:2]), arrow
+        assert touches(*numbers[-2:]), arrow
+
+
+@pytest.mark.parametrize("machine", ALL, ids=lambda machine: machine.name)
+def test_the_picture_takes_the_colours_of_the_page(machine):
+    """Ink and paper of a notebook's theme, dark or light: no colour is fixed but that of the state one is in."""
+    assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', machine.svg())) == {"none", "currentColor"}
+    assert set(re.findall(r'(?:fill|stroke)="(#[^"]*)"', machine.svg(current=machine.initial))) == {"#ffd166", "#222"}
 
 
 @pytest.mark.parametrize("machine", ALL, ids=lambda machine: machine.name)

@@ -1,10 +1,12 @@
 """Recognition of faults from suspicions, against faults that were made and against brute force."""
 
+import functools
 import itertools
 import re
 
 import numpy as np
 import pytest
+import scipy.optimize
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +26,9 @@ def both(pairs):
 def test_dead_nodes(n, data):
     dead = data.draw(st.sets(st.integers(0, n - 1), min_size=1, max_size=n - 1))
     found = recognise(suspicions(n, dead=dead), nodes=range(n))
-    assert (found.kind, set(found.down), found.could_be) == ("node fault", dead, ("whole",))
+    # They may be cut off, or not be heard only. One who is alone cannot tell all others' death from one's and a cut.
+    could_be = ("link fault",) * (len(dead) == n - 1) + ("whole", "one-way")
+    assert (found.kind, set(found.down), found.could_be) == ("node fault", dead, could_be)
     living = tuple(sorted(set(range(n)) - dead))
     assert found.majority == (living if len(living) > n / 2 else None)
 
@@ -78,6 +82,114 @@ def test_one_way(n, data):
     broken -= {(b, a) for a, b in broken if a < b}
     found = recognise(suspicions(n, broken))
     assert (found.kind, set(found.one_way), found.cut) == ("one-way", broken, ())
+
+
+# ---- what else it could be: all faults of a few nodes, tried one by one ----------------------------------------------
+
+
+def faults(n):
+    """Every fault of n nodes: who is dead, which directions between the living are broken, and what kinds that is."""
+    for dead in (set(some) for size in range(n + 1) for some in itertools.combinations(range(n), size)):
+        living = [k for k in range(n) if k not in dead]
+        ways = list(itertools.permutations(living, 2))
+        for broken in (set(some) for size in range(len(ways) + 1) for some in itertools.combinations(ways, size)):
+            yield dead, broken, kinds(living, dead, broken)
+
+
+def kinds(living, dead, broken):
+    """What `KINDS` says of a fault, the worst first; of two nodes a cut is both a link fault and whole."""
+    if any((b, a) not in broken for a, b in broken):
+        return {"one-way"}
+    sides = (some for size in range(1, len(living)) for some in itertools.combinations(living, size))
+    if any(all((a, b) in broken for a in side for b in living if b not in side) for side in sides):
+        return {"whole", "link fault"} if len(living) == 2 else {"whole"}
+    if broken:
+        return {"link fault"} if len(broken) == 2 else {"partial"}
+    return {"node fault"} if dead else {"sound"}
+
+
+def fits(matrix, dead, broken, alive=()):
+    """Whether a fault gives a matrix, known as far as it is."""
+    return not dead & set(alive) and all(
+        observer not in dead and suspects == (peer in dead or (peer, observer) in broken)
+        for observer, row in matrix.items()
+        for peer, suspects in row.items()
+        if suspects is not None
+    )
+
+
+def agrees(matrix, n, possible, alive=()):
+    found = recognise(matrix, nodes=range(n), alive=alive)
+    assert found.kind in possible, (matrix, found, possible)
+    assert set(found.could_be) == possible - {found.kind}, (matrix, found, possible)
+
+
+def test_could_be_is_what_it_could_be_of_three_nodes():
+    """Each of the 729 matrices, and whoever is known to live: against all 80 faults."""
+    everything = list(faults(3))
+    ways = list(itertools.permutations(range(3), 2))
+    for entries in itertools.product([None, False, True], repeat=len(ways)):
+        matrix = {o: {p: entry for (a, p), entry in zip(ways, entries, strict=True) if a == o} for o in range(3)}
+        for alive in ((), (0,), (1, 2), (0, 1, 2)):
+            possible = set().union(*(is_ for dead, broken, is_ in everything if fits(matrix, dead, broken, alive)))
+            if possible:  # a node that is heard and known to live cannot be contradicted by three
+                agrees(matrix, 3, possible, alive)
+
+
+def test_could_be_is_what_it_could_be_of_four_nodes():
+    """Whatever 4381 faults give, whoever of those that live is silent: each of these matrices has all kinds named."""
+    possible = {}
+    for dead, broken, are in faults(4):
+        for silent in (set(some) for size in range(5) for some in itertools.combinations(range(4), size)):
+            if dead <= silent:
+                rows = tuple(
+                    () if o in silent else tuple((p, p in dead or (p, o) in broken) for p in range(4) if p != o)
+                    for o in range(4)
+                )
+                possible.setdefault(rows, set()).update(are)
+    assert len(possible) > 6000
+    for rows, are in possible.items():
+        agrees({o: dict(row) for o, row in enumerate(rows)}, 4, are)
+
+
+ALL_FAULTS = functools.cache(lambda: list(faults(4)))
+
+
+@given(entries=st.lists(st.sampled_from([None, None, False, True]), min_size=12, max_size=12))
+def test_could_be_where_some_entries_are_not_known(entries):
+    ways = itertools.permutations(range(4), 2)
+    matrix = {o: {} for o in range(4)}
+    for (o, p), entry in zip(ways, entries, strict=True):
+        matrix[o][p] = entry
+    agrees(matrix, 4, set().union(*(are for dead, broken, are in ALL_FAULTS() if fits(matrix, dead, broken))))
+
+
+# ---- the majority ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ring", "rings"), [(2, 31), (3, 15), (4, 15), (5, 10), (6, 10), (7, 9)])
+def test_a_majority_among_rings_that_do_not_hear_each_other(ring, rings):
+    """Largest sets beyond counting (of 21 triangles 3^21): of each ring every second, and all who are in none."""
+    deaf = {(a, b) for a in range(ring * rings) for b in range(ring * rings) if a // ring == b // ring}
+    deaf = {(a, b) for a, b in deaf if (a - b) % ring in (1, ring - 1)}
+    expected = [a for a in range(64) if a >= ring * rings or (a % ring % 2 == 0 and a % ring < ring - 1)]
+    found = recognise(suspicions(64, deaf), nodes=range(64)).majority
+    assert found == (tuple(expected) if len(expected) > 32 else None)
+
+
+@pytest.mark.parametrize("degree", [2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 32.0, 50.0])
+def test_the_majority_of_the_largest_networks_is_that_of_integer_programming(degree):
+    chance = np.random.default_rng(int(degree))
+    pairs = [pair for pair in itertools.combinations(range(64), 2) if chance.random() < degree / 63]
+    apart = np.zeros((len(pairs), 64))
+    for row, pair in zip(apart, pairs, strict=True):
+        row[list(pair)] = 1
+    solved = scipy.optimize.milp(
+        -np.ones(64), constraints=scipy.optimize.LinearConstraint(apart, ub=1), integrality=1, bounds=(0, 1)
+    )
+    found = recognise(suspicions(64, both(pairs)), nodes=range(64)).majority
+    assert (0 if found is None else len(found)) == (round(-solved.fun) if solved.fun < -32 else 0)
+    assert not any(a in (found or ()) and b in (found or ()) for a, b in pairs)
 
 
 @given(n=st.integers(1, 7), data=st.data())

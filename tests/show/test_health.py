@@ -10,8 +10,18 @@ from traitlets import TraitError
 import accrual as ac
 from accrual.course.lesson_12 import three_faults
 from accrual.isolation.balancer import suspicions
+from accrual.lab import LabResult, recorded
 from accrual.recovery import FailoverController
-from accrual.show.health import INDICATORS, SymptomsOfFaults, incidents, outages, rehearse, symptoms
+from accrual.show.health import (
+    INDICATORS,
+    Moves,
+    SymptomsOfFaults,
+    incidents,
+    outages,
+    rehearse,
+    share_of_detection,
+    symptoms,
+)
 
 
 def test_indicators_request_by_request():
@@ -76,6 +86,12 @@ def test_rehearsal():
     hasty, patient = (rehearse(build(wait), arrivals, warm=10) for wait in (0, 9))
     assert (hasty.needless, hasty.averted, hasty.order[:2]) == (1, 0, ("fence", "promote"))
     assert (patient.needless, patient.averted) == (0, 1)
+    assert hasty.observed == 90  # from the tenth heartbeat to the last: 100 s, less 9 and the last one's
+    assert str(patient) == (
+        "In 90 s in which the primary lived: 0 needless failovers, 1 suspicion averted by the wait. Then it crashed: "
+        "fence, then promote, 12.00 s after its last heartbeat."
+    )
+    assert str(rehearse(build(0), arrivals, warm=10, most=1)).endswith("It was not looked at any further.")
     assert hasty.promoted_after == pytest.approx(3, abs=0.01)
     assert patient.promoted_after == pytest.approx(12, abs=0.01)
     with pytest.raises(TypeError, match="a FailoverController was expected, got NoneType"):
@@ -100,3 +116,46 @@ def test_the_widget_says_what_it_shows():
         SymptomsOfFaults({})
     with pytest.raises(ValueError, match="strikes must be 10 s or more"):
         symptoms(fault="hang", strikes=5)
+
+
+def test_all_moves_in_a_table():
+    found = {"a hang": symptoms(fault="hang", shared_pool=True), "nothing": symptoms(fault=None)}
+    made = Moves(found)
+    head, hang, nothing = made.table()
+    assert len(head) == len(set(head)) == len(INDICATORS) + 1
+    assert nothing == ["nothing", *"–" * len(INDICATORS)]
+    moved = found["a hang"].moved()
+    for name, cell in zip(INDICATORS, hang[1:], strict=True):
+        assert cell.removeprefix("▲ ") == (f"{moved[name]:.1f}" if moved[name] < math.inf else "–")
+        assert cell.startswith("▲") == (moved[name] == min(moved.values()))
+    assert "▲ 0.3" in repr(made)
+    assert made._repr_html_().count("<th>") == len(head)
+
+
+def test_what_the_lesson_says_of_the_recording():
+    """Detection is nearly all of the outage where one controller decides, and half of it where three agree first."""
+    phi, fixed, sentinel = recorded("failover").rows
+    assert [round(row["detection"], 2) for row in (phi, fixed, sentinel)] == [0.28, 0.40, 1.02]
+    assert [round(row["writable"], 2) for row in (phi, fixed, sentinel)] == [0.30, 0.41, 2.14]
+    assert [f"{row['detection'] / row['writable']:.0%}" for row in (phi, fixed, sentinel)] == ["95%", "98%", "48%"]
+    assert {row["lost"] for row in (phi, fixed, sentinel)} == {0}
+    lines = share_of_detection(recorded("failover")).splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["95 %", "98 %", "48 %"]
+
+
+def test_an_outage_that_did_not_end_has_no_share():
+    rows = [{"driver": "a", "detection": 0.5, "writable": None}, {"driver": "b", "detection": None, "writable": 2.0}]
+    told = share_of_detection(LabResult("failover", {}, rows))
+    assert told.count("writes did not come back while it was watched") == 2
+
+
+def test_what_the_lesson_says_of_the_trace():
+    trace = ac.load("paused")
+    half = trace[: len(trace) // 2]
+    detectors = [ac.FixedTimeout(period=0.01), ac.PhiNormal(window=1000), ac.Chen(window=1000)]
+    rows = {row.detector: row.qos for row in ac.compare(half, detectors, detection_time=0.5).rows}
+    assert [rows[one].mistakes for one in detectors] == [23, 36, 78]
+    assert [rows[one].detection_time_p99 > 1 for one in detectors] == [False, True, True]
+    tuned = ac.tune(trace, detectors[0], detection_time=0.5)
+    lasted = outages(half, detectors[0], tuned.threshold, skip=1000)
+    assert (len(lasted), round(max(lasted), 1)) == (23, 2.3)

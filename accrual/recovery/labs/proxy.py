@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
     from accrual.lab.scene import Scene
 
-__all__ = ["Proxy"]
+__all__ = ["STALL", "Proxy"]
 
 _MOST: Final = 1 << 16  # of a connection's bytes at a time
-_STALL: Final = 0.2  # Linux' shortest time until a segment is sent again [s] (TCP_RTO_MIN)
+STALL: Final = 0.2
+"""After how long a piece that was lost arrives [s]: Linux' shortest time until a segment is sent again, TCP_RTO_MIN."""
 
 
 class Proxy:
@@ -177,7 +178,7 @@ class _Link:
     def __init__(self, to: int, draw: random.Random) -> None:
         self.to, self.draw = to, draw
         self.delay = self.jitter = self.loss = 0.0
-        self.stall = _STALL
+        self.stall = STALL
         self.forward = self.backward = True
         self.dropped = False
         self.carried = {"forward": 0, "backward": 0}
