@@ -15,7 +15,6 @@ import glob
 import json
 import math
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -161,10 +160,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with it."""
-        # argparse takes "-50ms" for an option, and says that the value is missing.
-        wanting = re.fullmatch(r"argument (--[\w-]+).*: expected one argument", message)
-        if wanting:
-            message += f"; one that begins with a dash is written {wanting[1]}=-..."
+        if message.endswith("expected one argument"):  # it may be there, and look like an option: -1s, -1e-3
+            message += "; one that begins with - is written as in --option=-1s"
         self.exit(2, f"{self.prog}: {_printable(message)} ({self.prog} --help tells more)\n")
 
 

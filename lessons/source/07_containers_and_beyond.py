@@ -400,7 +400,8 @@ table
 # %% [markdown] {"items": [34]}
 # **See.** From left to right a staircase: each boundary stops one more kind of fault, and the costs grow by powers of
 # ten. (The virtual machine's 6.6 s are of three that boot at once on two cores, interpreted; a smaller guest, alone,
-# took 1.6 to 2.1 s there.) Nothing on the left of the table is "worse". It is cheaper, and stops less.
+# took 1.6 to 2.1 s there. What a host costs is assumed: in the lab a network namespace stands in for it, which costs
+# next to nothing.) Nothing on the left of the table is "worse". It is cheaper, and stops less.
 #
 # **Do.** Which is the *finest* level at which none of some faults in payment takes another service along?
 # `table.taken[level][fault]` is a pair: how many of the three services it takes, and whether a lab did it.

@@ -65,6 +65,7 @@ def test_pools(lesson):
     assert "72 threads in all: One pool of 72 threads" in widget.spoken("threads")
     widget.press("threads", "Home", "ArrowRight", "ArrowRight")
     widget.wait("threads", 12)
+    assert lesson.active_cell() == where  # no key went to the notebook
     choose(bulkheads, "shared", "false")
     bulkheads.wait("shared", "false")
     assert [bulkheads[f"failing-{name}"] for name in ("order", "payment", "delivery")] == [0, 1, 0]
@@ -74,7 +75,6 @@ def test_pools(lesson):
     choose(bulkheads, "struck", "payment")
     choose(bulkheads, "shared", "true")
     bulkheads.wait("shared", "true")
-    assert lesson.active_cell() == where  # no key went to the notebook
 
 
 def test_the_rush(lesson):
@@ -157,7 +157,7 @@ def test_the_labs_are_there_to_be_run(lesson):
     )
     assert widget.text("recorded") == "false"
     assert lesson.widget("ladder", 1).text("questions") == "1"
-    assert "measured here" in lesson.widget("ladder", 1).root.inner_text()
+    assert "Measured here" in lesson.widget("ladder", 1).root.inner_text()
 
 
 def test_screenshots_and_a_quiet_console(lesson, artefacts):

@@ -74,7 +74,7 @@ def processes(
     found = trials(scene, ProcessLevel(), faults, load)
     costs = cost(scene, ProcessLevel(), load)
     return {
-        "rows": [{name: value for name, value in one.row().items() if name != "level"} for one in found],
+        "rows": [one.row() for one in found],
         "facts": {
             "services": len(load.services),
             **starts,

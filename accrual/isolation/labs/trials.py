@@ -84,7 +84,6 @@ class Trial:
         """As a row of a table: how many services were hurt, and how much of what was bad."""
         before, after = self.others
         return {
-            "level": self.level,
             "fault": self.fault,
             "hurt": len(self.hurt),
             "bad": round(self.bad, 4),

@@ -281,7 +281,7 @@ def wait_for(condition, patience=30):
         ("threads", "fault='hang', seconds=30", 2, signal.SIGKILL),
         ("processes", "fault='poison', seconds=30", 4, signal.SIGKILL),
         ("processes", "fault='cpu-hog', seconds=30", 4, signal.SIGINT),
-        ("ladder", "trips=100_000", 2, signal.SIGKILL),
+        ("ladder", "trips=20_000", 2, signal.SIGKILL),
         ("limits", "seconds=10", 2, signal.SIGKILL),
     ],
 )
