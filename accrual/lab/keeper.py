@@ -197,9 +197,12 @@ def keep(seconds: float, file: int, command: list[str]) -> dict[str, Any]:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # the end of standard input ends it, and so in order
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    if _LINUX:
-        sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}-"))
+    try:
+        if _LINUX:
+            sweep()
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-{start_time(os.getpid())}-"))
+    except OSError as error:  # a full disk, most likely
+        return {"why": "no folder", "code": 1, "said": f"no folder can be made for it: {error.strerror or error}"}
     why, said, code, leader = "ended", "", None, 0
     try:
         with (folder / LOG).open("wb") as log:
@@ -247,4 +250,8 @@ def _reap_others(leader: int) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(keep(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])), flush=True)
+    report = json.dumps(keep(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    try:
+        print(report, flush=True)
+    except BrokenPipeError:  # the caller was killed; Python would try again at exit, and complain on its terminal
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -126,6 +126,39 @@ def test_nothing_is_left_after_the_caller_is_gone(sign, sleepers, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["undone"]
 
 
+@linux
+def test_a_killed_caller_leaves_its_terminal_in_peace(tmp_path):
+    """The keeper cannot tell what it cleared away any more, and says nothing of that."""
+    with (tmp_path / "errors").open("w+") as errors:
+        command = [sys.executable, "-c", HANGING.format(str(tmp_path / "undone"))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as caller:
+            caller.stdout.readline()
+            keepers = [pid for pid in running(keeper.__file__) if str(caller.pid) == parent(pid)]
+            caller.kill()
+            caller.stdout.read()
+        assert keepers
+        wait_for(lambda: not any(map(alive, keepers)))
+        errors.seek(0)
+        assert errors.read() == ""
+
+
+@linux
+def test_no_place_for_a_folder_is_told(tmp_path):
+    """As on a full disk: one line of JSON, and no traceback."""
+    program = (
+        "import json, sys, tempfile; sys.path.insert(0, sys.argv[1]); import keeper\n"
+        "def full(**_): raise OSError(28, 'No space left on device')\n"
+        "tempfile.mkdtemp = full\n"
+        "print(json.dumps(keeper.keep(5.0, 1, ['true'])))"
+    )
+    command = [sys.executable, "-c", program, str(Path(keeper.__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True)
+    assert json.loads(done.stdout) == {
+        "why": "no folder", "code": 1, "said": "no folder can be made for it: No space left on device"
+    }  # fmt: skip
+    assert done.stderr == ""
+
+
 def parent(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
 

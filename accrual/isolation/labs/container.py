@@ -36,6 +36,8 @@ def lacking(*controllers: str) -> list[Lack]:
         parents(*controllers)
     except UnavailableError as error:
         what, _, remedy = str(error).removeprefix("the lab containers ").partition(": ")
+        if not what.startswith("needs "):  # "may not write to ...": what it needs is to be told of, in "needs ..."
+            what = f"control groups, and {what}"
         lacks.append(Lack(what.removeprefix("needs "), remedy))
     return lacks
 

@@ -16,7 +16,7 @@ from typing import ClassVar, Final, Protocol
 from accrual.lab import LabError, Lack, Scene
 from accrual.lab.scene import free_port
 from accrual.recovery.labs.network import Place
-from accrual.recovery.labs.servers import Server
+from accrual.recovery.labs.servers import Server, complaint
 from accrual.recovery.labs.writes import Session
 
 __all__ = ["STALE", "Ensemble", "EnsembleSession", "Rotation", "check_size", "on_loopback"]
@@ -138,7 +138,7 @@ class Ensemble(ABC):
         for member in self.members:
             status = member.process.poll()
             if status not in (None, -signal.SIGKILL):
-                raise LabError(f"{member.name} ended with status {status}: {self.scene.log_of(member.name)}")
+                raise LabError(f"{member.name} ended with status {status}: {complaint(self.scene, member.name)}")
         return True
 
     def wait_for_leader(self, among: Sequence[int], patience: float = 15.0) -> int:

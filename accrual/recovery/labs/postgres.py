@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from accrual.lab import LabError, Lack
-from accrual.recovery.labs.servers import Server, find, lacking
+from accrual.recovery.labs.servers import Server, complaint, find, lacking
 from accrual.recovery.labs.writes import RefusedError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _run(scene: Scene, name: str, command: list[str | Path], **options: Any) -> 
     if process.stdin:
         process.communicate(_COMMANDS, timeout=60)
     if process.wait(60) != 0:
-        raise LabError(f"{name}: {scene.log_of(name)}")
+        raise LabError(f"{name}: {complaint(scene, name)}")
 
 
 def make_cluster(scene: Scene) -> Path:

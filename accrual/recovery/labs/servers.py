@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from typing import Any, Final, Literal, NamedTuple
 from accrual.lab import LabError, Lack, Scene, UnavailableError
 from accrual.lab.scene import free_port
 
-__all__ = ["SYSTEMS", "Server", "System", "find", "lacking"]
+__all__ = ["SYSTEMS", "Server", "System", "complaint", "find", "lacking"]
 
 System = Literal["valkey", "redis", "postgresql", "etcd", "zookeeper"]
 
@@ -51,6 +52,9 @@ SYSTEMS: Final[Mapping[str, _Source]] = {
 Inside = Callable[[], AbstractContextManager[object]]
 
 _LOOK: Final = 0.02  # how often to ask a server that starts [s]: each time costs it a process, if it is PostgreSQL
+_LOG: Final = 200  # lines of a log, at its end: the stack of a Go program has a hundred
+_CAUSE: Final = re.compile(r"no space left|in use|denied", re.IGNORECASE)
+_END: Final = re.compile(r"\bfatal\b|\bpanic: ", re.IGNORECASE)
 _PATIENCE: Final = 20.0  # for a server to answer [s]; they take 0.03 to 0.7 s, on a machine with nothing else to do
 
 
@@ -93,6 +97,14 @@ def lacking(*systems: str) -> list[Lack]:
             except UnavailableError:
                 lacks.append(Lack(SYSTEMS[system].program, SYSTEMS[system].remedy))
     return lacks
+
+
+def complaint(scene: Scene, name: str) -> str:
+    """What a server's log says of its end: the lines that say it, which a stack may follow, else the last ones."""
+    said = scene.log_of(name, _LOG).splitlines()
+    causes = [line for line in said if _CAUSE.search(line)]
+    ends = [line for line in said if _END.search(line)]
+    return "\n".join(causes[-1:] or ends[-2:] or said[-5:])
 
 
 class Server:
@@ -142,12 +154,12 @@ class Server:
         while True:
             status = self.process.poll()
             if status is not None:
-                raise LabError(f"{self.name} ended with status {status}: {self.scene.log_of(self.name)}")
+                raise LabError(f"{self.name} ended with status {status}: {complaint(self.scene, self.name)}")
             with contextlib.suppress(OSError):
                 if answers():
                     return
             if time.monotonic() > end:
-                said = self.scene.log_of(self.name)
+                said = complaint(self.scene, self.name)
                 raise LabError(f"{self.name} did not answer on port {self.port} within {patience:g} s: {said}")
             time.sleep(_LOOK)
 

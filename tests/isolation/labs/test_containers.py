@@ -194,7 +194,7 @@ def test_no_permission(monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode, **_: False)
     lacks = containers.lacking(part="memory")
     [lack] = [lack for lack in lacks if "write" in lack.what]
-    assert "may not write to /" in lack.what
+    assert lack.what.startswith("control groups, and may not write to /")
     assert lack.remedy.endswith("systemd-run --user --scope -p Delegate=yes accrual lab containers")
 
 
