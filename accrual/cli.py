@@ -160,6 +160,8 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with it."""
+        if message.endswith("expected one argument"):  # it may be there, and look like an option: -1s, -1e-3
+            message += "; one that begins with - is written as in --option=-1s"
         self.exit(2, f"{self.prog}: {_printable(message)} ({self.prog} --help tells more)\n")
 
 

@@ -43,9 +43,9 @@ def test_run(capsys, tmp_path):
     [
         (["sample", "--rate", "0"], 2, "rate must be above 0, got 0.0"),
         (["sample", "--rate", "x"], 2, "argument --rate: invalid float value: 'x'"),
-        (["sample", "--rate", "-5ms"], 2, "one that begins with a dash is written --rate=-..."),
+        (["sample", "--rate", "-5ms"], 2, "one that begins with - is written as in --option=-1s"),
         (["sample", "--kind", "third"], 2, "argument --kind"),
-        (["sample", "--rate", "-1e3"], 2, "one that begins with a dash is written --rate=-..."),
+        (["sample", "--rate", "-1e3"], 2, "one that begins with - is written as in --option=-1s"),
         (["sample", "--rate=-1e3"], 2, "rate must be above 0, got -1000.0"),
         (["sample", "--plot", "lab.txt"], 2, "argument --plot: must end in .png or .svg or .pdf, is 'lab.txt'"),
         (["nonesuch"], 2, "nonesuch"),
