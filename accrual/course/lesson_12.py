@@ -255,7 +255,8 @@ def _wait(answer: Any) -> str:
     lasted = outages(trace, detector, threshold, skip=half)
     halves = [_cost_of(held, found) for found in (learnt, lasted) if len(found)]
     if not halves:
-        return f"No false suspicion in either half: all that the wait does is to delay a real failover by {held:g} s."
+        does = f"all that the wait does is to delay a real failover by {held:g} s" if held else "nothing to wait for"
+        return f"No false suspicion in either half: {does}."
     # Good by what could be known, or by what came: neither an outage longer than any before nor caution is held against
     # anyone; and who had nothing to learn from cannot be wrong.
     if len(learnt) and not any(yours <= NEAR * best for yours, best in halves):
