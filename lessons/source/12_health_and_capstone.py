@@ -302,7 +302,7 @@ ac.compare(trace[:half], detectors, detection_time=wanted(trace))
 # %%
 detector, threshold = None, None
 # solution
-tuned = [ac.tune(trace, one, detection_time=wanted(trace)) for one in detectors]
+tuned = [ac.tune(trace, one, detection_time=wanted(trace), skip=WARM) for one in detectors]
 best = min((one for one in tuned if one.learnt), key=lambda one: one.learnt.mistakes)
 detector, threshold = best.detector, best.threshold
 
