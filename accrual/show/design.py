@@ -143,10 +143,12 @@ class Design:
             f" {f'{_seconds(self.wait)} later' if self.wait else 'at once'}, when the old primary is fenced, and users"
             f" are served again some {_seconds(self.recovery)} after the crash."
         )
+        suspicions = done.averted + done.needless
+        passed = f"{done.averted:,} of {suspicions:,} suspicions passed while the controller waited; "
         price = (
             f" The price of being so quick: {_rate(detector.mistakes, detector.observed, 'mistake')}."
-            f" In the rehearsal {done.averted:,} of {done.averted + done.needless:,} suspicions passed while the"
-            f" controller waited; {_rate(done.needless, done.observed, 'needless failover')}."
+            f" In the rehearsal: {passed if suspicions else ''}"
+            f"{_rate(done.needless, done.observed, 'needless failover')}."
         )
         if math.isnan(done.promoted_after):
             price += " The rehearsal was broken off there: this design is not ready."
@@ -227,7 +229,8 @@ class Design:
         told = "; ".join(f"{name}: {count}" for name, count in zip(costs, counts, strict=True))
         words = _describe_waiting(costs, self.wait)
         image = plots.picture_svg(lambda ax: _draw_waiting(ax, costs, self.wait), "What an outage costs", words)
-        return picture(image, words, f"The vertical line is the wait that was chosen. {told}.") + self._cheapest(costs)
+        caption = f"The vertical line is the wait that was chosen. Seen on the {told}."
+        return picture(image, words, caption) + self._cheapest(costs)
 
     def _cheapest(self, costs: dict[str, Waiting]) -> str:
         rows = [

@@ -264,6 +264,9 @@ print(f"T_M {quality.mistake_duration:.2f} s, P_A {quality.query_accuracy:.1%}")
 # minute on this machine, and with `accrual send` on another one (`accrual record --help`) it is your network's, too.
 # Set `MINE = "mine.parquet"`; it takes 4,000 heartbeats or more, and what cannot be used is explained in words. Without
 # one, take the trace `paused`: a sender that was stopped for up to some seconds, now and then.
+#
+# On a quiet machine your trace may hold no mistake at all, which is good to know, and dull: with `--disturb
+# pause:every=8,median=0.8,sigma=0.5` your sender is stopped as that of `paused` was.
 
 # %%
 NAME, MINE = "My system", None
@@ -299,7 +302,7 @@ ac.compare(trace[:half], detectors, detection_time=wanted(trace))
 # %%
 detector, threshold = None, None
 # solution
-tuned = [ac.tune(trace, one, detection_time=wanted(trace)) for one in detectors]
+tuned = [ac.tune(trace, one, detection_time=wanted(trace), skip=WARM) for one in detectors]
 best = min((one for one in tuned if one.learnt), key=lambda one: one.learnt.mistakes)
 detector, threshold = best.detector, best.threshold
 

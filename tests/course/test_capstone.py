@@ -109,8 +109,20 @@ def test_who_learnt_from_the_first_half_is_not_blamed_for_the_second(capsys):
     assert "s an outage on the first half" in verdict(capsys, "12.5", (spared, FIXED, 5, 0))
     untaught = beats(after)
     assert "✓ right. 10.5 s an outage on the second half" in verdict(capsys, "12.5", (untaught, FIXED, 5, 0))
-    for wait in (0, 3):
-        assert f"delay a real failover by {wait} s" in verdict(capsys, "12.5", (beats(), FIXED, 5, wait))
+    for wait, said in ((0, "nothing to wait for"), (3, "delay a real failover by 3 s")):
+        given = verdict(capsys, "12.5", (beats(), FIXED, 5, wait))
+        assert "✓ right. No false suspicion in either half: " in given
+        assert said in given
+
+
+def test_a_detector_that_the_first_half_spoke_for_is_not_blamed_for_the_second(capsys):
+    """12.4: at an equal detection time, 10 mistakes against 0 are too many if the first half said so, too."""
+    gaps = [(at, 3.0) for at in range(2100, 4000, 200)]
+    hasty, patient = (beats(gaps), FIXED, 20), (beats(gaps), FIXED, 50)
+    assert "✓ right. On the second half: detection in 2 s, 10 mistakes" in verdict(capsys, "12.4", hasty)
+    assert "✓ right. On the second half: detection in 5 s, 0 mistakes" in verdict(capsys, "12.4", patient)
+    told = beats([*gaps, *((at, 3.0) for at in range(1100, 2000, 200))])
+    assert "✗ not yet. 10 mistakes on the second half" in verdict(capsys, "12.4", (told, FIXED, 20))
 
 
 def test_one_surprise_in_ten_is_no_mistake_of_the_controller(capsys):

@@ -130,6 +130,7 @@ def test_nothing_seen_is_no_rate_of_zero():
     assert page["a mistake lasts"] == "none was seen"
     assert "A longer recording may say otherwise." in page.text
     assert "promoted at once" in made.in_short()
+    assert "In the rehearsal: no needless failover in 100 s" in made.in_short()
     one_sided = design(((1200, 1.0),), quiet)
     assert "first half, chosen on" in one_sided.report().to_html()
     assert "second half, judged by" not in one_sided.report().to_html()
