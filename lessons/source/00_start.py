@@ -57,7 +57,7 @@ SelfTest()
 #    to the right answer will do, and the answer is folded under the cell.
 # 6. **Take away**: what to remember.
 #
-# Each lesson takes 20 to 30 minutes. Cells may be run again, in any order, and broken: `accrual lessons` never touches
+# Each lesson takes 20 to 35 minutes. Cells may be run again, in any order, and broken: `accrual lessons` never touches
 # your copy, and a fresh one is a deleted file away.
 #
 # **Do.** The package brings recordings of real heartbeats, and recipes for synthetic ones. How many heartbeats are in

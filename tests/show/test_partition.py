@@ -325,11 +325,14 @@ def test_the_prose_has_the_figures_of_this_code_and_of_these_recordings(runs):
         for wait in (0.0, 2.0)
     ]
     refused = [outcome.failed + outcome.unknown for outcome in short]
+    asked_first = simulate(dataclasses.replace(POLICIES["CP"], prevote=True), [CUT], seconds=14, seed=1).outcome
+    assert (cp.failovers, asked_first.failovers) == (2, 1)
     assert [outcome.failovers for outcome in short] == [1, 1, 1, 0]
     partial = verdicts(recorded("recognition"))["partial"]
     for sentence in (
         f"CP: {cp.failed + cp.unknown} refused or unanswered, no stale read, nothing lost. AP: none refused, "
         f"{runs['AP'].outcome.stale_reads} stale reads, and {runs['AP'].outcome.lost_writes} writes",
+        f"{asked_first.failed + asked_first.unknown} are refused or unanswered, not {cp.failed + cp.unknown}",
         f"but {quorum.stale_reads} of its reads are stale",
         f"all {cut_log.lost_writes} are lost. Merged, {ap[-5.0].outcome.lost_writes} are lost",
         f"{own} times node 0's and {ap[0.0].outcome.lost_writes - own} times the other side's",
