@@ -4,7 +4,7 @@
 #   make test                  build, install, run all tests
 #   make check                 linters, types and the core tests on all builds
 #   make check-dist            sdist and wheel, built and installed outside the checkout
-#   make bench                 benchmarks with their rivals; writes tests/bench/results.json and the README's table
+#   make bench                 benchmarks with their rivals; writes tests/bench/results.json and the tables of the docs
 
 PYTHON ?= python3
 CC ?= cc

@@ -1,6 +1,8 @@
 """The README's examples run and print what it says."""
 
+import importlib.util
 import itertools
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,7 +13,8 @@ from accrual.cli import _parser
 from accrual.isolation.shop import FAULTS
 from accrual.lab import recorded
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -71,6 +74,18 @@ def test_blast_radius_is_as_recorded():
         for fault in faults:
             assert shown[name] == [f"{rows[level][fault]}" for level in ("thread", "process", "container", "host")]
     assert sum(map(len, named.values())) == len(FAULTS)
+
+
+def test_benchmarks_are_those_of_the_results():
+    """What `make bench` wrote: the README has the first two tables and the setting, docs/benchmarks.md all."""
+    spec = importlib.util.spec_from_file_location("bench_run", ROOT / "tests" / "bench" / "run.py")
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    every = bench.tables(json.loads(bench.RESULTS.read_text()))
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert all(part in page for part in every)
+    assert all(part in README for part in (*every[:2], every[-1]))
+    assert every[2] not in README
 
 
 COMMANDS = re.findall(r"^    (accrual [^#\n]*)", README, re.MULTILINE) + re.findall(r"`(accrual [a-z][^`…]*)`", README)

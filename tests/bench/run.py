@@ -1,7 +1,8 @@
 """Benchmarks with their rivals in the same run: ``make bench``.
 
-Writes results.json beside this file, with the machine's description, and the table of the README from it;
-``--table`` only renews the table. Nothing here is a test: figures depend on the machine and on what else it does.
+Writes results.json beside this file, with the machine's description, and from it the tables of docs/benchmarks.md and
+the README's, which are the first two; ``--table`` only renews the tables. Nothing here is a test: figures depend on the
+machine and on what else it does.
 Every figure is the best of several rounds, in each of which all contenders take their turn.
 """
 
@@ -27,6 +28,7 @@ from accrual.core import engine
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 README = HERE.parents[1] / "README.md"
+PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
 HEARTBEATS, WINDOW, ROUNDS = 5_850_000, 1000, 7
 RIVAL_PACKAGES = ["pandas", "polars", "bottleneck", "numba", "phi-accrual-failure-detector"]
 
@@ -359,8 +361,8 @@ def rows(*cells: list[str]) -> str:
     return "\n".join([lines[0], "|---" * len(cells[0]) + "|", *lines[1:]])
 
 
-def table(results: dict) -> str:
-    """What the README shows."""
+def tables(results: dict) -> list[str]:
+    """What docs/benchmarks.md shows, and the setting as the last; the README shows the first two and the setting."""
     levels, curve, monitor = (results[name] for name in ("levels", "curve", "monitor"))
     ns, error = levels["ns_per_heartbeat"], levels["relative_error_after_an_hours_gap"]
     fastest = min(ns[name] for name in error)
@@ -413,16 +415,16 @@ def table(results: dict) -> str:
     setting = [about[name] for name in ("cpu", "system", "compiler", "date")]
     setting += [f"{about['cores']} cores", f"Python {about['python']}"]
     setting += [f"{name} {version}" for name, version in about["versions"].items()]
-    tables = "\n\n".join([first, second, third, fourth, memory, fifth])
-    return f"{tables}\n\n{', '.join(setting)}. Best of {results['rounds']} rounds."
+    return [first, second, third, fourth, memory, fifth, f"{', '.join(setting)}. Best of {results['rounds']} rounds."]
 
 
 def write_table(results: dict) -> None:
-    """Put the table between the README's marks."""
+    """Put the tables between the marks of the README and of docs/benchmarks.md."""
     begin, end = "<!-- bench: begin -->", "<!-- bench: end -->"
-    text = README.read_text()
-    before, rest = text.split(begin)
-    README.write_text(before + begin + "\n" + table(results) + "\n" + end + rest.split(end)[1])
+    every = tables(results)
+    for page, shown in ((README, [*every[:2], every[-1]]), (PAGE, every)):
+        before, rest = page.read_text().split(begin)
+        page.write_text(before + begin + "\n" + "\n\n".join(shown) + "\n" + end + rest.split(end)[1])
 
 
 def main() -> None:
@@ -444,7 +446,7 @@ def main() -> None:
         "bank": bench_bank(1_000_000 // scale, rounds),
         "detectors": bench_detectors(1_000_000 // scale, rounds),
     }
-    print(table(results))
+    print("\n\n".join(tables(results)))
     if not arguments.smoke:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         write_table(results)

@@ -104,7 +104,7 @@ def complaint(scene: Scene, name: str) -> str:
     said = scene.log_of(name, _LOG).splitlines()
     causes = [line for line in said if _CAUSE.search(line)]
     ends = [line for line in said if _END.search(line)]
-    return "\n".join(causes[-1:] or ends[-2:] or said[-5:])
+    return "\n".join(line[:300] for line in causes[-1:] or ends[-2:] or said[-5:])
 
 
 class Server:
