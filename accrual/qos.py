@@ -434,7 +434,7 @@ class Scoring:
         self.replay = None
         self.held: _States | None = None  # all states, where they are not read piece by piece
         self.state = None
-        if self.chain.state is not None or detector.compiled.asks:
+        if not self.chain.one_to_one or detector.compiled.asks:
             self.replay = Replay(trace, detector, threads, self.chain)
             self.held = self.replay.states
             self.state = np.arange(len(arrivals)) if self.chain.state is None else self.chain.state[accepted]
@@ -468,8 +468,10 @@ class Scoring:
     def _first_known(self) -> int:
         """The first arrival after which a level is known; one past the end where there is none."""
         if self.replay is None or self.chain.state is None:
-            needed = self.detector.compiled.min_samples
-            return min(needed, len(self.trace))
+            needed, accepted = self.detector.compiled.min_samples, self.chain.accepted
+            if accepted is None:
+                return min(needed, len(self.trace))
+            return int(accepted[needed]) if needed < len(accepted) else len(self.trace)
         known = np.flatnonzero(self.replay.samples[self.chain.state] >= 0)
         return int(known[0]) if len(known) else len(self.trace)
 

@@ -91,6 +91,8 @@ class Chain:
         For each heartbeat, once it was taken in: the index of the last accepted one.
     ignored, clock_steps, restarts : int
         How many heartbeats were.
+    plain : bool
+        Whether what the detector learns are all intervals and nothing else.
     left : int
         Index in `instants` of the last learned one at the last accepted heartbeat but one; -1 where there is none.
     schedule : list or None
@@ -104,7 +106,7 @@ class Chain:
     schedule: list[float] | None = None
 
     def __init__(self, trace: Trace, detector: engine.Detector, past: Past | None = None) -> None:
-        self.window, self.sequential = detector.window, detector.sequential
+        self.window, self.sequential, self.plain = detector.window, detector.sequential, detector.plain
         self.held = detector.window if detector.columns else 0  # without a ring the window only counts
         self.past, self.known, self.fresh, self.place = past, 0, 0, 0
         if past is not None:
@@ -180,6 +182,15 @@ class Chain:
         if self.state is None:
             return max(heartbeat - intervals, 0)
         return int(np.searchsorted(self.state, self.state[heartbeat] - intervals))
+
+    @property
+    def one_to_one(self) -> bool:
+        """Whether each accepted heartbeat but the first brought one learned interval, up to it from the one before.
+
+        So it is in order, and also where all that happened is that some were ignored: late ones, and doubles.
+        """
+        ignored_only = self.past is None and len(self.starts) == 1 and not self.clock_steps
+        return self.accepted is None or (self.plain and ignored_only)
 
     def run(self, work: Callable[[int, int, int], int], threads: int) -> None:
         """Call ``work(start, low, high)`` for pieces that make up the chain, on threads where that pays.

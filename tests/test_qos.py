@@ -19,6 +19,7 @@ from strategies import DETECTORS, detectors, traces
 
 import accrual as ac
 from accrual.core import engine
+from accrual.replay import Chain
 
 MS = 1_000_000
 SEED = 1992
@@ -232,20 +233,30 @@ def test_threads_change_nothing():
     ],
     ids=lambda detector: detector.name,
 )
-def test_the_pass_through_blocks_is_the_one_through_states(detector):
-    """A duplicate at the end sends the same intervals through the general path: every figure keeps its bits."""
-    arrivals = np.cumsum(np.random.default_rng(SEED).gamma(9, 11 * MS, 5000).astype(np.int64))
+def test_the_pass_through_blocks_is_the_one_through_states(detector, monkeypatch):
+    """Also where some are late or double, and ignored, also before a level is known: every figure keeps its bits."""
+    rng = np.random.default_rng(SEED)
+    arrivals = np.cumsum(rng.gamma(9, 11 * MS, 5000).astype(np.int64))
     arrivals[3000:] += 7000 * MS
-    number = np.arange(len(arrivals))
-    plain = ac.Trace(arrivals, sequence=number)
-    general = ac.Trace(np.append(arrivals, arrivals[-1] + 5), sequence=np.append(number, 7))
-    thresholds = np.linspace(0.3, 20, 40)
-    blocks, states = (
-        ac.curve(trace, detector, thresholds, skip=300, quantiles=True).points for trace in (plain, general)
+    number = np.arange(len(arrivals)) + np.arange(len(arrivals)) // 50  # one in fifty is lost
+    after = np.sort(rng.integers(10, len(arrivals), 400))
+    after[:3], after[-1] = (1, 1, 2), len(arrivals)
+    late = ac.Trace(
+        np.insert(arrivals, after, arrivals[after - 1] + 5),
+        sequence=np.insert(number, after, number[after - 1] - rng.integers(0, 3, len(after))),
     )
-    assert [fields(point) for point in blocks] == [fields(point) for point in states]
-    for threshold, point in zip(thresholds[::13], blocks[::13], strict=True):
-        assert fields(ac.qos(general, detector, threshold, skip=300)) == fields(point)
+    plain, thresholds = ac.Trace(arrivals, sequence=number), np.linspace(0.3, 20, 40)
+
+    def found(trace, skip):
+        return [fields(point) for point in ac.curve(trace, detector, thresholds, skip, quantiles=True).points]
+
+    skips = [(None, None), (300, 300 + int(np.count_nonzero(after <= 300)))]
+    expected = [found(plain, skip) for skip, _ in skips]
+    assert [found(late, skip) for _, skip in skips] == expected
+    for threshold, point in zip(thresholds[::13], expected[1][::13], strict=True):
+        assert fields(ac.qos(late, detector, threshold, skip=skips[1][1])) == point
+    monkeypatch.setattr(Chain, "one_to_one", False)
+    assert [found(late, skip) for _, skip in skips] == expected
 
 
 def test_threads_where_instants_are_equal():

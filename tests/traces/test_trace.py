@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from accrual.traces import Trace, TraceError, read_trace
-from accrual.traces.trace import INSTANT_LIMIT, as_instants, as_int64
+from accrual.traces.trace import INSTANT_LIMIT, as_instants, as_int64, exact_sum
 
 UNITS = ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as")
 READ_ONLY = np.arange(3)
@@ -297,3 +297,8 @@ def test_trace_errors_say_where():
     assert isinstance(error, ValueError)
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.file, again.line) == ("a.csv:3: bad", "a.csv", 3)
+
+
+@given(hnp.arrays(st.sampled_from([np.int64, np.uint64]), st.integers(0, 9)))
+def test_sums_beyond_64_bits(values):
+    assert exact_sum(values) == sum(values.tolist())
