@@ -52,8 +52,8 @@ build/no-clones: export ACCRUAL_NO_CLONES = 1
 build/sanitized: export ACCRUAL_SANITIZE = 1
 build/no-clones build/sanitized: $(sources) .venv/check
 	rm -rf $@ $@.source && mkdir -p $@.source
-	cp -r pyproject.toml setup.py README.md LICENSE accrual lessons data $@.source
-	rm -f $@.source/accrual/core/*.so $@.source/accrual/core/engine.c
+	tar --create --exclude=__pycache__ --exclude='*.so' --exclude=engine.c \
+	    pyproject.toml setup.py README.md LICENSE accrual lessons data | tar --extract --directory=$@.source
 	$(bin)/pip install --quiet --no-deps --target $@ ./$@.source
 	rm -rf $@.source
 
