@@ -266,7 +266,8 @@ def test_a_sender_that_dies_ends_the_recording(tmp_path, monkeypatch, capsys):
 RECORDER = """
 import signal, sys
 from accrual.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may ignore it, as shells do for "&",
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and this one, as nohup does
 sys.exit(main(["record", *sys.argv[1:]]))
 """
 
