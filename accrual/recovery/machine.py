@@ -165,12 +165,14 @@ class Machine:
                 x2, y2 = _edge_of_box(x2, y2, (-along[0], -along[1]))
                 turn = ((x1 + x2) / 2 + bend[0], (y1 + y2) / 2 + bend[1])
                 path = f"M{x1:.1f} {y1:.1f}Q{turn[0]:.1f} {turn[1]:.1f} {x2:.1f} {y2:.1f}"
-                # On the curve, nearer to where it comes from: the middle of the picture is where all ways cross.
+                # On the curve, nearer to where it comes from: the middle of the picture is where all ways cross. Or, where
+                # many ways do, a line above or below it.
                 ways = [
                     (
                         (1 - t) ** 2 * x1 + 2 * t * (1 - t) * turn[0] + t**2 * x2,
-                        (1 - t) ** 2 * y1 + 2 * t * (1 - t) * turn[1] + t**2 * y2,
+                        (1 - t) ** 2 * y1 + 2 * t * (1 - t) * turn[1] + t**2 * y2 + aside * _LETTER[1],
                     )
+                    for aside in (0, -1, 1)
                     for t in (0.38, 0.3, 0.46, 0.24, 0.54, 0.18, 0.62, 0.7, 0.78)
                 ]
             parts.append(f'<path d="{path}" fill="none" stroke="currentColor" opacity="0.6" marker-end="url(#tip)"/>')

@@ -1,5 +1,6 @@
 """The notebooks are what their sources make, and run from top to bottom, with and without the solutions."""
 
+import asyncio
 import importlib.util
 import re
 import shutil
@@ -108,16 +109,26 @@ def test_prose_says_which_items_it_covers(build, source):
     assert {item for cell in prose for item in cell.metadata["items"]} == set(ITEMS[source.stem])
 
 
-@pytest.mark.parametrize("solutions", [True, False], ids=["solutions", "exercises"])
 @by_lesson
-def test_it_runs(build, source, solutions, tmp_path):
-    notebook = build.notebook(source, solutions)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    verdicts = re.findall(r"^\d\d\.\d [✓✗…].*", printed(notebook, "stdout"), re.MULTILINE)
+def test_it_runs(build, source, tmp_path):
+    """With the student's cells empty and with the answers, side by side: two kernels keep two cores busy."""
+
+    async def ran(solutions):
+        notebook = build.notebook(source, solutions)
+        folder = tmp_path / str(solutions)
+        folder.mkdir()
+        await NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).async_execute()
+        return notebook
+
+    async def both():
+        return await asyncio.gather(ran(False), ran(True))
+
     asked = source.read_text().count("\ncheck(")
-    assert len(verdicts) == asked > 0
-    assert all(("✓" in verdict) == solutions for verdict in verdicts)
-    assert printed(notebook, "stderr") == ""
+    for solutions, notebook in zip((False, True), asyncio.run(both()), strict=True):
+        verdicts = re.findall(r"^\d\d\.\d [✓✗…].*", printed(notebook, "stdout"), re.MULTILINE)
+        assert len(verdicts) == asked > 0
+        assert all(("✓" in verdict) == solutions for verdict in verdicts)
+        assert printed(notebook, "stderr") == ""
 
 
 def test_a_function_keeps_its_head_and_loses_its_body(build):
