@@ -165,7 +165,7 @@ class Machine:
                 x2, y2 = _edge_of_box(x2, y2, (-along[0], -along[1]))
                 turn = ((x1 + x2) / 2 + bend[0], (y1 + y2) / 2 + bend[1])
                 path = f"M{x1:.1f} {y1:.1f}Q{turn[0]:.1f} {turn[1]:.1f} {x2:.1f} {y2:.1f}"
-                # On the curve, nearer to where it comes from: the middle of the picture is where all ways cross. Or, where
+                # On the curve, nearer to where it comes from: the middle of the picture is where all ways cross. Where
                 # many ways do, a line above or below it.
                 ways = [
                     (

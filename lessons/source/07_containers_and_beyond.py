@@ -171,7 +171,8 @@ print("You said:", longest_ms)
 # So a cap protects the *others*. It does nothing for who lives with the hog. The lab `compare` lets a request to
 # payment compute on and on, in a container that may have half a processor. Payment's other requests then take 0.06 to
 # 0.45 s instead of 0.01. A customer waits 0.5 s, so it is a close matter whether most of them are too late: they were
-# in all three tries of the recording, and in 2 of 11 on a busier machine. Order and delivery, next door, answered 99 in 100 within 32 ms.
+# in all three tries of the recording, and in 2 of 11 on a busier machine. Order and delivery, next door, answered 99
+# in 100 within 32 ms.
 #
 # And **the gap it makes is known beforehand**:
 #
