@@ -122,6 +122,13 @@ class Lesson:
                 .map(cell => ({source: cell.source, outputs: cell.outputs, count: cell.execution_count}))"""
         )
 
+    def check_every_cell_ran(self):
+        """Of `cells`, what the last `run_all` gave: each ran, and gave text and widgets, no warning and no error."""
+        assert all(cell["count"] for cell in self.cells)
+        kinds = [(output["output_type"], output.get("name")) for cell in self.cells for output in cell["outputs"]]
+        assert {kind for kind, _ in kinds} == {"stream", "execute_result"}
+        assert not any(name == "stderr" for _, name in kinds)
+
     def command(self, name, **arguments):
         """One of JupyterLab's own commands."""
         self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments])
